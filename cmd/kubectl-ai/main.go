@@ -1,0 +1,46 @@
+// kubectl-ai is the kubectl plugin: a GPU sandbox on the laptop, hot reload
+// into running pods, and promotion of the same bundle to production. Called
+// as kubectl_complete-ai it answers kubectl's completion requests.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // cloud credentials, as kubectl has them
+
+	"github.com/kubectl-ai/kubectl-ai/cmd/kubectl-ai/payload"
+	"github.com/kubectl-ai/kubectl-ai/plugin/command"
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+)
+
+// version is set by the linker for releases.
+var version = "v0.0.0-dev"
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		cancel(explain.Interrupted)
+		<-signals // the second one does not wait for any cleaning
+		os.Exit(explain.ExitInterrupted)
+	}()
+
+	streams := term.System()
+	root := command.NewRoot(streams, payload.FS(), version)
+	if name := filepath.Base(os.Args[0]); strings.HasPrefix(name, "kubectl_complete-ai") {
+		root.SetArgs(append([]string{"__complete"}, os.Args[1:]...))
+	}
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = explain.Interrupted
+	}
+	os.Exit(explain.Print(streams.ErrOut, err))
+}

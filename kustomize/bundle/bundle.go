@@ -1,0 +1,78 @@
+// Package bundle renders kustomize overlays in this process, as
+// `kubectl kustomize` would: no exec plugins, no remote bases, nothing
+// written.
+package bundle
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
+)
+
+// RenderError says that an overlay does not build.
+type RenderError struct {
+	Dir string
+	Err error
+}
+
+func (e *RenderError) Error() string { return fmt.Sprintf("render %s: %v", e.Dir, e.Err) }
+func (e *RenderError) Unwrap() error { return e.Err }
+
+// Render builds the overlay in dir and returns its objects in kustomize's
+// order. Every error is a *RenderError.
+func Render(dir string) ([]*unstructured.Unstructured, error) {
+	options := krusty.MakeDefaultOptions()
+	// An overlay reaches its base beside it; only remote code is off.
+	options.LoadRestrictions = types.LoadRestrictionsRootOnly
+	options.PluginConfig = types.DisabledPluginConfig()
+	resources, err := krusty.MakeKustomizer(options).Run(filesys.MakeFsOnDisk(), dir)
+	if err != nil {
+		return nil, &RenderError{Dir: dir, Err: err}
+	}
+	objects := make([]*unstructured.Unstructured, 0, resources.Size())
+	for _, r := range resources.Resources() {
+		raw, err := r.AsYAML()
+		if err != nil {
+			return nil, &RenderError{Dir: dir, Err: err}
+		}
+		var content map[string]any
+		if err := yaml.Unmarshal(raw, &content); err != nil {
+			return nil, &RenderError{Dir: dir, Err: err}
+		}
+		obj := &unstructured.Unstructured{Object: normalize(content).(map[string]any)}
+		if obj.GetName() == "" {
+			return nil, &RenderError{Dir: dir, Err: fmt.Errorf("%s without a name", obj.GetKind())}
+		}
+		objects = append(objects, obj)
+	}
+	if len(objects) == 0 {
+		return nil, &RenderError{Dir: dir, Err: fmt.Errorf("the overlay renders no objects")}
+	}
+	return objects, nil
+}
+
+// normalize turns the numbers of a decoded document into the types that
+// unstructured objects hold: int64 where the number is whole.
+func normalize(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, item := range v {
+			v[k] = normalize(item)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = normalize(item)
+		}
+	case float64:
+		if whole := int64(v); float64(whole) == v {
+			return whole
+		}
+	case int:
+		return int64(v)
+	}
+	return v
+}

@@ -1,0 +1,97 @@
+package command
+
+import (
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+)
+
+// NewRoot returns `kubectl ai` with all its verbs.
+func NewRoot(streams term.Streams, payload fs.FS, version string) *cobra.Command {
+	f := &Factory{
+		Streams: streams,
+		Flags:   genericclioptions.NewConfigFlags(true),
+		Payload: payload,
+		Version: version,
+	}
+	root := &cobra.Command{
+		Use:   "kubectl-ai",
+		Short: "Take AI training code from a laptop to production Kubernetes, unchanged",
+		Long: `kubectl ai runs a kustomize bundle with GPUs on a cluster on your laptop, keeps
+the code in the running pods the same as the code in your editor, and promotes
+exactly that code to production.
+
+  kubectl ai sandbox create            a kind cluster with (simulated) GPUs
+  kubectl ai dev samples/digits        run the bundle; every save runs in all ranks
+  kubectl ai promote --to production   the same code, digest for digest
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
+5 a gate refused, 124 timeout, 130 interrupted.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ai"},
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownVerb(cmd, args[0])
+		},
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.ErrOut)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return explain.Usagef("%w\nsee: %s --help", err, cmd.CommandPath())
+	})
+	for _, name := range []string{"kubeconfig", "context", "namespace", "as", "request-timeout"} {
+		addConnectionFlag(root, f, name)
+	}
+	root.AddCommand(
+		newCmdExplain(f),
+		newCmdVersion(f),
+	)
+	return root
+}
+
+// addConnectionFlag offers one of kubectl's connection flags on every verb.
+func addConnectionFlag(root *cobra.Command, f *Factory, name string) {
+	scratch := &cobra.Command{}
+	f.Flags.AddFlags(scratch.Flags())
+	if flag := scratch.Flags().Lookup(name); flag != nil {
+		root.PersistentFlags().AddFlag(flag)
+	}
+}
+
+// unknownVerb explains a word that is no verb. A sentence is most likely
+// meant for the plugin of the same name that talks to a language model.
+func unknownVerb(cmd *cobra.Command, word string) error {
+	if strings.ContainsAny(word, " ?") {
+		return explain.Usagef("%q looks like a prompt for GoogleCloudPlatform/kubectl-ai, another plugin of this name; this one has no chat\nsee: %s --help", word, cmd.CommandPath())
+	}
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		return explain.Usagef("unknown command %q: did you mean %s?", word, strings.Join(near, ", "))
+	}
+	return explain.Usagef("unknown command %q\nsee: %s --help", word, cmd.CommandPath())
+}
+
+// noArgs refuses arguments with the exit code for usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return explain.Usagef("%s takes no argument, got %q\nsee: %s --help", cmd.CommandPath(), args[0], cmd.CommandPath())
+	}
+	return nil
+}
+
+// atMostOne refuses a second argument with the exit code for usage.
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return explain.Usagef("%s takes one argument at most, got %d\nsee: %s --help", cmd.CommandPath(), len(args), cmd.CommandPath())
+	}
+	return nil
+}

@@ -1,0 +1,9 @@
+package explain
+
+// catalogues lists the areas in the order in which they are asked: general
+// entries come last, because their matches are the widest.
+var catalogues = [][]Entry{
+	projectEntries,
+	clusterEntries,
+	generalEntries,
+}

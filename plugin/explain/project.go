@@ -1,0 +1,42 @@
+package explain
+
+import (
+	"github.com/kubectl-ai/kubectl-ai/kustomize/bundle"
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
+)
+
+var projectEntries = []Entry{
+	{
+		ID: "PRJ-001", Exit: ExitUsage, Match: As[*project.FileError](),
+		Next: Text("correct the line; the fields are listed by: kubectl ai explain PRJ-001"),
+		Long: `kubectl-ai.yaml is strict: an unknown field is an error with its line, so that a
+typing mistake never turns a setting off in silence. The fields are:
+  apiVersion: kubectl-ai.dev/v1alpha1
+  kind: Project
+  metadata: {name}
+  code: [{path, mountPath, targets, ignore}]
+  environments: {NAME: {overlay, context, namespace, codeFormat, registry}}
+  reload: {stopSignal, gracePeriod}`,
+	},
+	{
+		ID: "PRJ-002", Exit: ExitUsage, Match: As[*project.UnknownEnvironmentError](),
+		Next: Text("name one of them, or add it under environments: in kubectl-ai.yaml"),
+		Long: "An environment is an overlay, a context and a namespace under one name. Overlays that exist as folders under overlays/ are environments without being declared.",
+	},
+	{
+		ID: "PRJ-003", Exit: ExitUsage, Match: As[*bundle.RenderError](),
+		Next: From(func(e *bundle.RenderError) string { return "kubectl kustomize " + e.Dir }),
+		Long: "kustomize could not build the overlay. kubectl kustomize prints the same error: the bundle is an ordinary kustomize tree.",
+	},
+	{
+		ID: "PRJ-004", Exit: ExitUsage, Match: As[*workload.NoTargetError](),
+		Next: Text("set workingDir on the container, or name it under code[].targets in kubectl-ai.yaml"),
+		Long: "Code goes to every container whose workingDir is the code's mountPath, or to those that code[].targets names as Kind/name or Kind/name/container. None was found.",
+	},
+	{
+		ID: "PRJ-005", Exit: ExitUsage, Match: As[*project.NoCodeError](),
+		Next: Text("point code[].path in kubectl-ai.yaml at the folder with the training code"),
+		Long: "The folder that holds the code does not exist, or is no folder.",
+	},
+}

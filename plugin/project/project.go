@@ -1,0 +1,325 @@
+// Package project reads kubectl-ai.yaml, the one file that kubectl ai adds
+// to a kustomize bundle. The file is optional where a bundle follows the
+// conventions (code in src/ or beside the bundle, overlays/<environment>)
+// and strict where it exists.
+package project
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// FileName is the project file's name at the root of a bundle.
+const FileName = "kubectl-ai.yaml"
+
+// APIVersion and Kind identify the file's format.
+const (
+	APIVersion = "kubectl-ai.dev/v1alpha1"
+	Kind       = "Project"
+)
+
+// Names of the environments that exist by convention.
+const (
+	Sandbox    = "sandbox"
+	Production = "production"
+)
+
+// Code formats: how the code tree reaches a container in an environment.
+const (
+	FormatLayer     = "layer"     // a layer on the runtime image
+	FormatConfigMap = "configMap" // immutable ConfigMaps, below 1 MiB
+)
+
+// Project is a bundle with its settings, all defaults filled in.
+type Project struct {
+	Name         string
+	Dir          string // absolute
+	Code         []Code
+	Reload       Reload
+	Environments map[string]Environment
+}
+
+// Code is one folder of code and the containers that get it.
+type Code struct {
+	// Path is the local folder, absolute.
+	Path string
+	// MountPath is where containers see it; empty: the container's workingDir.
+	MountPath string
+	// Targets are Kind/name or Kind/name/container; empty: every container
+	// whose workingDir is MountPath.
+	Targets []string
+	// Ignore holds patterns in gitignore syntax beside the tree's own.
+	Ignore []string
+}
+
+// Reload says how a process is stopped before the next generation starts.
+type Reload struct {
+	StopSignal  string        // default TERM
+	GracePeriod time.Duration // default 10s
+}
+
+// Environment is where a bundle runs: an overlay, a cluster, a namespace.
+type Environment struct {
+	Name       string
+	Overlay    string // absolute path
+	Context    string // kubeconfig context; empty: the caller decides
+	Namespace  string // empty: what the overlay says, else default
+	CodeFormat string // FormatLayer or FormatConfigMap
+	Registry   string // host[:port][/path] that images are pushed to
+}
+
+// FileError is a mistake in the project file, with its line where known.
+type FileError struct {
+	Path string
+	Line int
+	Msg  string
+}
+
+func (e *FileError) Error() string {
+	if e.Line > 0 {
+		return fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Msg)
+	}
+	return fmt.Sprintf("%s: %s", e.Path, e.Msg)
+}
+
+// UnknownEnvironmentError says that the bundle has no such environment.
+type UnknownEnvironmentError struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownEnvironmentError) Error() string {
+	if len(e.Known) == 0 {
+		return fmt.Sprintf("no environment %q: the bundle has no overlays", e.Name)
+	}
+	return fmt.Sprintf("no environment %q: the bundle has %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+// NoCodeError says that a code folder is not there.
+type NoCodeError struct{ Path string }
+
+func (e *NoCodeError) Error() string { return fmt.Sprintf("code folder %s: no such folder", e.Path) }
+
+// file is kubectl-ai.yaml as it is written.
+type file struct {
+	APIVersion string `yaml:"apiVersion"`
+	Kind       string `yaml:"kind"`
+	Metadata   struct {
+		Name string `yaml:"name"`
+	} `yaml:"metadata"`
+	Code []struct {
+		Path      string   `yaml:"path"`
+		MountPath string   `yaml:"mountPath"`
+		Targets   []string `yaml:"targets"`
+		Ignore    []string `yaml:"ignore"`
+	} `yaml:"code"`
+	Reload struct {
+		StopSignal  string `yaml:"stopSignal"`
+		GracePeriod string `yaml:"gracePeriod"`
+	} `yaml:"reload"`
+	Environments map[string]struct {
+		Overlay    string `yaml:"overlay"`
+		Context    string `yaml:"context"`
+		Namespace  string `yaml:"namespace"`
+		CodeFormat string `yaml:"codeFormat"`
+		Registry   string `yaml:"registry"`
+	} `yaml:"environments"`
+}
+
+// Load reads the project in dir. It returns a *FileError for a mistake in the
+// file and a *NoCodeError when a code folder is missing.
+func Load(dir string) (*Project, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("find the bundle: %w", err)
+	}
+	info, err := os.Stat(root)
+	if err != nil {
+		return nil, fmt.Errorf("open the bundle: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("open the bundle: %s is no folder", root)
+	}
+	path := filepath.Join(root, FileName)
+	raw, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the project file: %w", err)
+	}
+	f, err := parse(path, raw)
+	if err != nil {
+		return nil, err
+	}
+	p, err := f.project(root, path)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range p.Code {
+		if info, err := os.Stat(c.Path); err != nil || !info.IsDir() {
+			return nil, &NoCodeError{Path: c.Path}
+		}
+	}
+	return p, nil
+}
+
+// Environment returns the environment of that name.
+func (p *Project) Environment(name string) (Environment, error) {
+	e, ok := p.Environments[name]
+	if !ok {
+		return Environment{}, &UnknownEnvironmentError{Name: name, Known: slices.Sorted(maps.Keys(p.Environments))}
+	}
+	return e, nil
+}
+
+// parse decodes the file; an empty one is a project of defaults.
+func parse(path string, raw []byte) (*file, error) {
+	var f file
+	if len(bytes.TrimSpace(raw)) == 0 {
+		return &f, nil
+	}
+	d := yaml.NewDecoder(bytes.NewReader(raw))
+	d.KnownFields(true)
+	if err := d.Decode(&f); err != nil {
+		return nil, fileError(path, err)
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, &FileError{Path: path, Msg: "more than one YAML document"}
+	}
+	if f.APIVersion != APIVersion || f.Kind != Kind {
+		return nil, &FileError{Path: path, Line: 1, Msg: fmt.Sprintf("want apiVersion %s and kind %s, found %q and %q", APIVersion, Kind, f.APIVersion, f.Kind)}
+	}
+	return &f, nil
+}
+
+// fileError takes the line out of the decoder's message, whose form is
+// "line N: what".
+func fileError(path string, err error) error {
+	msg := err.Error()
+	var typed *yaml.TypeError
+	if errors.As(err, &typed) && len(typed.Errors) > 0 {
+		msg = typed.Errors[0]
+	}
+	msg = strings.TrimPrefix(msg, "yaml: ")
+	line := 0
+	if _, scanErr := fmt.Sscanf(msg, "line %d:", &line); scanErr == nil {
+		_, msg, _ = strings.Cut(msg, ": ")
+	}
+	msg = strings.TrimSuffix(msg, " in type project.file")
+	if field, rest, ok := strings.Cut(msg, " not found"); ok && strings.HasPrefix(field, "field ") {
+		msg = "unknown " + field
+		_ = rest
+	}
+	return &FileError{Path: path, Line: line, Msg: msg}
+}
+
+func (f *file) project(root, path string) (*Project, error) {
+	bad := func(format string, args ...any) error {
+		return &FileError{Path: path, Msg: fmt.Sprintf(format, args...)}
+	}
+	p := &Project{Name: f.Metadata.Name, Dir: root, Environments: map[string]Environment{}}
+	if p.Name == "" {
+		p.Name = nameFrom(filepath.Base(root))
+	}
+	if problems := validation.IsDNS1123Label(p.Name); len(problems) > 0 {
+		return nil, bad("metadata.name %q: %s", p.Name, problems[0])
+	}
+	for i, c := range f.Code {
+		if c.Path == "" {
+			return nil, bad("code[%d].path is missing", i)
+		}
+		if c.MountPath != "" && !strings.HasPrefix(c.MountPath, "/") {
+			return nil, bad("code[%d].mountPath %q is not absolute", i, c.MountPath)
+		}
+		p.Code = append(p.Code, Code{Path: within(root, c.Path), MountPath: strings.TrimRight(c.MountPath, "/"), Targets: c.Targets, Ignore: c.Ignore})
+	}
+	if len(p.Code) == 0 {
+		p.Code = []Code{{Path: conventionalCode(root)}}
+	}
+	if len(p.Code) > 1 {
+		return nil, bad("code: one folder of code is supported, found %d", len(p.Code))
+	}
+	p.Reload = Reload{StopSignal: "TERM", GracePeriod: 10 * time.Second}
+	if s := f.Reload.StopSignal; s != "" {
+		p.Reload.StopSignal = strings.TrimPrefix(strings.ToUpper(s), "SIG")
+	}
+	if g := f.Reload.GracePeriod; g != "" {
+		d, err := time.ParseDuration(g)
+		if err != nil || d < 0 {
+			return nil, bad("reload.gracePeriod %q is no duration such as 10s", g)
+		}
+		p.Reload.GracePeriod = d
+	}
+	for _, name := range conventionalOverlays(root) {
+		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormat: FormatLayer}
+	}
+	for name, e := range f.Environments {
+		env := Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), Context: e.Context, Namespace: e.Namespace, CodeFormat: e.CodeFormat, Registry: e.Registry}
+		if e.Overlay != "" {
+			env.Overlay = within(root, e.Overlay)
+		}
+		switch env.CodeFormat {
+		case "":
+			env.CodeFormat = FormatLayer
+		case FormatLayer, FormatConfigMap:
+		default:
+			return nil, bad("environments.%s.codeFormat %q: want %s or %s", name, env.CodeFormat, FormatLayer, FormatConfigMap)
+		}
+		p.Environments[name] = env
+	}
+	return p, nil
+}
+
+// within resolves a path of the file against the bundle's folder.
+func within(root, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(root, path)
+}
+
+func conventionalCode(root string) string {
+	src := filepath.Join(root, "src")
+	if info, err := os.Stat(src); err == nil && info.IsDir() {
+		return src
+	}
+	return root
+}
+
+func conventionalOverlays(root string) []string {
+	entries, err := os.ReadDir(filepath.Join(root, "overlays"))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}
+
+// nameFrom makes a DNS label of a folder's name.
+func nameFrom(base string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(base) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			b.WriteRune(r)
+		default:
+			b.WriteByte('-')
+		}
+	}
+	return strings.Trim(b.String(), "-")
+}
