@@ -1,0 +1,99 @@
+# kubectl ai. `make help` lists the targets; `make quickstart` sets up a bare
+# machine and runs the main job, `make test` sets it up and passes all tests.
+
+VERSION   ?= $(shell git describe --tags --dirty 2>/dev/null || echo v0.0.0-dev)
+GO        ?= go
+# The cross compiler for the one program that needs cgo.
+ARM64_CC  ?= aarch64-linux-gnu-gcc
+TOOLS     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubectl-ai/tools
+LINT      := $(TOOLS)/golangci-lint-v2.15.0
+
+HOST_ARCH := $(shell $(GO) env GOARCH)
+SOURCES   := $(shell find cmd plugin sandbox kustomize -name '*.go' -not -name '*_test.go') $(shell find cmd plugin sandbox kustomize -path '*/files/*' -type f) go.mod go.sum
+PAYLOAD   := cmd/kubectl-ai/payload
+STATIC    := ai-agent ai-registry nvidia-smi
+PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu,$(PAYLOAD)/linux-$(arch)/$(p).gz))
+
+.DEFAULT_GOAL := help
+.PHONY: help build test test-unit e2e bench soak lint fmt fuzz quickstart host release clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: bin/kubectl-ai ## Build kubectl-ai and the Linux programs it carries into bin/
+
+host: ## Bring this machine to an engine, a node image and a Python image (Debian 12, root)
+	@test/host/host.sh
+
+quickstart: ## Set up and run the main job: sandbox, hot reload, promotion to a second cluster
+	@test/host/host.sh deps
+	@$(MAKE) --no-print-directory build host
+	@test/quickstart/quickstart.sh
+
+test: ## Set up and pass every test: unit tests and end-to-end tests on real kind clusters
+	@test/host/host.sh deps
+	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory test-unit
+	@$(MAKE) --no-print-directory host
+	@$(MAKE) --no-print-directory e2e
+
+test-unit: ## Pass the tests that need no cluster
+	$(GO) vet ./...
+	CGO_CFLAGS=-Wno-deprecated-declarations $(GO) test ./...
+
+e2e: bin/kubectl-ai ## Pass the end-to-end tests (needs `make host`)
+	$(GO) test -tags e2e -count=1 -timeout 60m -v ./test/e2e/...
+
+bench: bin/kubectl-ai ## Measure dev beside kubectl cp and rsync over exec
+	$(GO) test -tags bench -count=1 -timeout 60m -run TestReload -v ./test/bench/...
+
+soak: bin/kubectl-ai ## Run the end-to-end tests at full size
+	KUBECTL_AI_SOAK=1 $(GO) test -tags e2e -count=1 -timeout 240m -v ./test/e2e/...
+
+lint: $(LINT) ## Check style and import rules
+	$(LINT) run
+	$(GO) mod tidy -diff
+
+fmt: ## Format the code
+	gofmt -w $(shell git ls-files '*.go')
+
+fuzz: ## Run every fuzz test for 20 s
+	@for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
+	    $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime 20s ./$$(dirname $$f) || exit 1; done; done
+
+release: $(PACKED) ## Make archives for six platforms and fill krew/plugins/ai.yaml
+	$(GO) run ./krew/release -version $(VERSION) -out dist
+
+clean: ## Remove what was built here
+	rm -rf bin dist $(PAYLOAD)/linux-*
+
+bin/kubectl-ai: $(SOURCES) $(PACKED)
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-ai ./cmd/kubectl-ai
+	@ln -sf kubectl-ai bin/kubectl_complete-ai
+	@for p in $(STATIC) ai-gpu; do gzip -dc $(PAYLOAD)/linux-$(HOST_ARCH)/$$p.gz >bin/$$p.new && chmod +x bin/$$p.new && mv bin/$$p.new bin/$$p; done
+
+define static_rule
+$(PAYLOAD)/linux-$(1)/$(2).gz: $$(SOURCES)
+	@mkdir -p $$(@D)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -ldflags '-s -w' -o $$(@:.gz=) ./cmd/$(2)
+	@gzip -nf9 $$(@:.gz=)
+endef
+$(foreach arch,amd64 arm64,$(foreach p,$(STATIC),$(eval $(call static_rule,$(arch),$(p)))))
+
+# go-nvml needs cgo; glibc links statically, so the program runs in any node.
+define gpu_rule
+$(PAYLOAD)/linux-$(1)/ai-gpu.gz: $$(SOURCES)
+	@mkdir -p $$(@D)
+	CGO_ENABLED=1 CC=$(2) CGO_CFLAGS=-Wno-deprecated-declarations GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -tags netgo,osusergo \
+	  -ldflags '-s -w -linkmode external -extldflags -static' -o $$(@:.gz=) ./cmd/ai-gpu
+	@gzip -nf9 $$(@:.gz=)
+endef
+$(eval $(call gpu_rule,amd64,$(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)))
+$(eval $(call gpu_rule,arm64,$(if $(filter arm64,$(HOST_ARCH)),gcc,$(ARM64_CC))))
+
+$(LINT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	@mv $(TOOLS)/golangci-lint $(LINT)
