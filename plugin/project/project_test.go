@@ -1,0 +1,101 @@
+package project
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const head = "apiVersion: kubectl-ai.dev/v1alpha1\nkind: Project\n"
+
+func bundle(t *testing.T, file string, folders ...string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "My_Bundle")
+	for _, f := range append(folders, ".") {
+		if err := os.MkdirAll(filepath.Join(dir, f), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if file != "" {
+		if err := os.WriteFile(filepath.Join(dir, FileName), []byte(file), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestABundleWithoutAFileFollowsTheConventions(t *testing.T) {
+	dir := bundle(t, "", "src", "overlays/sandbox", "overlays/production")
+	p, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Project{
+		Name: "my-bundle", Dir: dir,
+		Code:   []Code{{Path: filepath.Join(dir, "src")}},
+		Reload: Reload{StopSignal: "TERM", GracePeriod: 10 * time.Second},
+		Environments: map[string]Environment{
+			"sandbox":    {Name: "sandbox", Overlay: filepath.Join(dir, "overlays/sandbox"), CodeFormat: FormatLayer},
+			"production": {Name: "production", Overlay: filepath.Join(dir, "overlays/production"), CodeFormat: FormatLayer},
+		},
+	}
+	if diff := cmp.Diff(want, p); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
+	for _, c := range []struct{ name, file, want string }{
+		{"unknown field", head + "metadata: {name: p}\ncode:\n- path: src\n  mountpath: /app\n", ":6: unknown field mountpath"},
+		{"wrong type", head + "code: src\n", ":3: "},
+		{"not YAML", head + "code: [\n", ": "},
+		{"another kind", "apiVersion: v1\nkind: Pod\n", ":1: want apiVersion kubectl-ai.dev/v1alpha1"},
+		{"relative mountPath", head + "code:\n- {path: src, mountPath: app}\n", "code[0].mountPath \"app\" is not absolute"},
+		{"unknown code format", head + "environments: {production: {codeFormat: zip}}\n", "environments.production.codeFormat \"zip\""},
+		{"bad duration", head + "reload: {gracePeriod: soon}\n", "reload.gracePeriod \"soon\""},
+		{"bad name", head + "metadata: {name: A_b}\n", "metadata.name \"A_b\""},
+		{"two documents", head + "---\n" + head, "more than one YAML document"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Load(bundle(t, c.file, "src"))
+			var mistake *FileError
+			if !errors.As(err, &mistake) {
+				t.Fatalf("err = %v, want *FileError", err)
+			}
+			if !strings.Contains(err.Error(), FileName+c.want) && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("err = %q, want it to contain %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestMissingPartsAreTypedErrors(t *testing.T) {
+	var noCode *NoCodeError
+	if _, err := Load(bundle(t, head+"code: [{path: gone}]\n")); !errors.As(err, &noCode) {
+		t.Errorf("missing code folder: err = %v", err)
+	}
+	p, err := Load(bundle(t, "", "overlays/staging"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unknown *UnknownEnvironmentError
+	if _, err := p.Environment("production"); !errors.As(err, &unknown) || !cmp.Equal(unknown.Known, []string{"staging"}) {
+		t.Errorf("unknown environment: err = %v", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(head + "code: [{path: src}]\nenvironments: {a: {context: x}}\n"))
+	f.Add([]byte("a: &a [*a]"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		parsed, err := parse(FileName, raw)
+		if err == nil {
+			_, _ = parsed.project("/bundle", FileName)
+		}
+	})
+}
