@@ -1,0 +1,55 @@
+package observe
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// Lines receives what ranks say, a line at a time, from several goroutines.
+type Lines func(rank Rank, line string)
+
+// LinesTo returns Lines that writes each line with its rank in front.
+func LinesTo(w io.Writer) Lines {
+	var mu sync.Mutex
+	return func(rank Rank, line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		prefix := rank.Name()
+		if rank.Index >= 0 {
+			prefix = fmt.Sprintf("rank %d", rank.Index)
+		}
+		_, _ = fmt.Fprintf(w, "[%s] %s\n", prefix, line)
+	}
+}
+
+// longestLine bounds the memory that one line of a log may take; a longer
+// line is delivered in parts.
+const longestLine = 64 << 10
+
+// Follow delivers a container's log from its start until the container ends
+// or ctx does.
+func Follow(ctx context.Context, client kubernetes.Interface, namespace string, rank Rank, deliver Lines) error {
+	stream, err := client.CoreV1().Pods(namespace).GetLogs(rank.Pod, &corev1.PodLogOptions{Container: rank.Container, Follow: true}).Stream(ctx)
+	if err != nil {
+		return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
+	}
+	defer func() { _ = stream.Close() }()
+	reader := bufio.NewReaderSize(stream, longestLine)
+	for {
+		line, _, err := reader.ReadLine()
+		if errors.Is(err, io.EOF) || ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
+		}
+		deliver(rank, string(line))
+	}
+}

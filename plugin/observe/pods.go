@@ -1,0 +1,169 @@
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Rank is one container that runs the code: one process of the gang.
+type Rank struct {
+	Pod       string
+	PodUID    string
+	Container string
+	Index     int // the rank's number, -1 when the pod carries none
+}
+
+// Name identifies the rank for people: pod/container.
+func (r Rank) Name() string { return r.Pod + "/" + r.Container }
+
+// Event says that a rank's container runs (again), or that its pod is gone.
+type Event struct {
+	Rank Rank
+	Gone bool
+	// Trouble is why the container does not run, in a line, when something
+	// other than time stands in the way. The event is then only talk.
+	Trouble string
+}
+
+// Selection says which pods to watch and how to read the containers that
+// matter from their annotation.
+type Selection struct {
+	Namespace  string
+	Selector   string // label selector
+	Annotation string // lists containers, separated by commas
+}
+
+// Watch sends an event for each rank whose container starts running and for
+// each that goes, until ctx ends. It holds the state of the pods, not the
+// history: what it missed while disconnected it learns by listing again.
+func Watch(ctx context.Context, client kubernetes.Interface, s Selection, send func(Event)) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
+		informers.WithNamespace(s.Namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.Selector }))
+	informer := factory.Core().V1().Pods().Informer()
+	state := tracker{annotation: s.Annotation, started: map[string]string{}, trouble: map[string]string{}, send: send}
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { state.update(obj.(*corev1.Pod)) },
+		UpdateFunc: func(_, obj any) { state.update(obj.(*corev1.Pod)) },
+		DeleteFunc: func(obj any) {
+			if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = last.Obj
+			}
+			if pod, ok := obj.(*corev1.Pod); ok {
+				state.gone(pod)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch pods: %w", err)
+	}
+	factory.Start(ctx.Done())
+	defer factory.Shutdown()
+	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
+		return fmt.Errorf("watch pods: %w", context.Cause(ctx))
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// tracker turns pod updates into events. The informer calls it from one
+// goroutine.
+type tracker struct {
+	annotation string
+	started    map[string]string // rank -> container ID that was announced
+	trouble    map[string]string // rank -> the last trouble that was said
+	send       func(Event)
+}
+
+func (t *tracker) ranks(pod *corev1.Pod) []Rank {
+	names := pod.Annotations[t.annotation]
+	if names == "" {
+		return nil
+	}
+	var out []Rank
+	for name := range strings.SplitSeq(names, ",") {
+		out = append(out, Rank{Pod: pod.Name, PodUID: string(pod.UID), Container: name, Index: index(pod)})
+	}
+	return out
+}
+
+func (t *tracker) update(pod *corev1.Pod) {
+	if pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded {
+		t.gone(pod)
+		return
+	}
+	for _, rank := range t.ranks(pod) {
+		key := rank.PodUID + "/" + rank.Container
+		if why := Trouble(pod); why != t.trouble[key] {
+			t.trouble[key] = why
+			if why != "" {
+				t.send(Event{Rank: rank, Trouble: why})
+			}
+		}
+		i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == rank.Container })
+		if i < 0 {
+			continue
+		}
+		status := pod.Status.ContainerStatuses[i]
+		if status.State.Running == nil || t.started[key] == status.ContainerID {
+			continue
+		}
+		t.started[key] = status.ContainerID
+		t.send(Event{Rank: rank})
+	}
+}
+
+func (t *tracker) gone(pod *corev1.Pod) {
+	for _, rank := range t.ranks(pod) {
+		key := rank.PodUID + "/" + rank.Container
+		if _, ok := t.started[key]; ok {
+			delete(t.started, key)
+			t.send(Event{Rank: rank, Gone: true})
+		}
+		delete(t.trouble, key)
+	}
+}
+
+// index reads the rank's number where Kubernetes puts it: the completion
+// index of an Indexed Job, the ordinal of a StatefulSet.
+func index(pod *corev1.Pod) int {
+	for _, text := range []string{
+		pod.Annotations["batch.kubernetes.io/job-completion-index"],
+		pod.Labels["apps.kubernetes.io/pod-index"],
+	} {
+		if n, err := strconv.Atoi(text); err == nil {
+			return n
+		}
+	}
+	return -1
+}
+
+// Trouble returns why a pod does not run when waiting alone will not help:
+// an image that cannot be pulled, a container that cannot be made or keeps
+// crashing, a pod that fits nowhere. Otherwise it returns "".
+func Trouble(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return "Unschedulable: " + c.Message
+		}
+	}
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		if w := c.State.Waiting; w != nil {
+			switch w.Reason {
+			case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull",
+				"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "CrashLoopBackOff":
+				return fmt.Sprintf("container %s: %s: %s", c.Name, w.Reason, w.Message)
+			}
+		}
+	}
+	return ""
+}
