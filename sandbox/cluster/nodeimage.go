@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"sigs.k8s.io/kind/pkg/apis/config/defaults"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+)
+
+// LocalImages is the repository of node images built on this machine.
+const LocalImages = "kubectl-ai/node"
+
+// nodeImage is the image that nodes are made from.
+type nodeImage struct {
+	ref        string
+	why        string // for the user, "" when it was asked for
+	kubernetes string // v1.36.3
+}
+
+// chooseImage returns the image to use: the one asked for, else kind's
+// default if it is here, else a node image built on this machine, else kind's
+// default, to be pulled.
+func (m *Manager) chooseImage(ctx context.Context, asked string) (nodeImage, error) {
+	if asked != "" {
+		return nodeImage{ref: asked}, nil
+	}
+	tagged, _, _ := strings.Cut(defaults.Image, "@")
+	for _, ref := range []string{defaults.Image, tagged} {
+		id, err := m.Engine.ImageID(ctx, ref)
+		if err != nil {
+			return nodeImage{}, err
+		}
+		if id != "" {
+			return nodeImage{ref: ref}, nil
+		}
+	}
+	local, err := m.Engine.Images(ctx, LocalImages)
+	if err != nil {
+		return nodeImage{}, err
+	}
+	if ref := newest(local); ref != "" {
+		return nodeImage{ref: ref, why: "built on this machine; kind's own is not here"}, nil
+	}
+	return nodeImage{ref: defaults.Image, why: "kind's default"}, nil
+}
+
+// newest returns the reference with the highest Kubernetes version as tag.
+func newest(refs []string) string {
+	best, bestKey := "", -1
+	for _, ref := range refs {
+		if major, minor, ok := parseMinor(tag(ref)); ok {
+			if key := major*1000 + minor; key > bestKey {
+				best, bestKey = ref, key
+			}
+		}
+	}
+	return best
+}
+
+func tag(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
+		return ref[i+1:]
+	}
+	return ""
+}
+
+// ensureImage pulls the image when it is not here, which kind would do
+// without a way to stop it. It returns ErrImageUnavailable.
+func (m *Manager) ensureImage(ctx context.Context, image *nodeImage) error {
+	id, err := m.Engine.ImageID(ctx, image.ref)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		if _, err := m.Engine.Run(ctx, nil, "pull", image.ref); err != nil {
+			var failed *engine.CommandError
+			if errors.As(err, &failed) {
+				return &ImageError{Image: image.ref, Err: err}
+			}
+			return err
+		}
+	}
+	image.kubernetes = tag(image.ref)
+	if _, _, ok := parseMinor(image.kubernetes); !ok {
+		out, err := m.Engine.Run(ctx, nil, "run", "--rm", "--entrypoint", "cat", image.ref, "/kind/version")
+		if err != nil {
+			return fmt.Errorf("read the Kubernetes version of %s, is it a kind node image? %w", image.ref, err)
+		}
+		image.kubernetes = strings.TrimSpace(string(out))
+	}
+	return nil
+}
+
+var registryHosts = regexp.MustCompile(`(?m)^\s*config_path = ['"][^'"]*/etc/containerd/certs\.d`)
+
+// lacksRegistryHosts says whether containerd in the image reads no folder of
+// registry hosts.
+func (m *Manager) lacksRegistryHosts(ctx context.Context, image string) (bool, error) {
+	out, err := m.Engine.Run(ctx, nil, "run", "--rm", "--entrypoint", "containerd", image, "config", "dump")
+	if err != nil {
+		return false, fmt.Errorf("read containerd's settings in %s: %w", image, err)
+	}
+	return !registryHosts.Match(out), nil
+}

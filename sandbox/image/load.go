@@ -1,0 +1,178 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+)
+
+// NotFoundError says that the engine has no image of that name.
+type NotFoundError struct{ Ref string }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("no image %s in the container engine", e.Ref)
+}
+
+// importScript loads an archive from stdin with the snapshotter that the
+// node's entry point chose: not the default on ZFS and without root.
+const importScript = `s=$(sed -n 's/^ *snapshotter = ["'\'']\(.*\)["'\'']$/\1/p' /etc/containerd/config.toml 2>/dev/null | head -n 1)
+exec ctr --namespace=k8s.io images import --all-platforms --digests --snapshotter="${s:-overlayfs}" -`
+
+// Load reads an image archive once and imports it into all nodes in parallel.
+// When one node fails, all do.
+func Load(ctx context.Context, nodes []cluster.Node, archive io.Reader) error {
+	group, ctx := errgroup.WithContext(ctx)
+	writers := make([]io.Writer, len(nodes))
+	pipes := make([]*io.PipeWriter, len(nodes))
+	for i, n := range nodes {
+		reader, writer := io.Pipe()
+		writers[i], pipes[i] = writer, writer
+		group.Go(func() error {
+			_, err := n.Run(ctx, reader, "sh", "-c", importScript)
+			if err != nil {
+				err = fmt.Errorf("load the image into node %s: %w", n.Name, err)
+			}
+			_ = reader.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // never fails
+			return err
+		})
+	}
+	_, err := io.Copy(io.MultiWriter(writers...), archive)
+	for _, p := range pipes {
+		_ = p.CloseWithError(err) // nil is the end of the archive
+	}
+	if nodeErr := group.Wait(); nodeErr != nil {
+		return nodeErr
+	}
+	if err != nil {
+		return fmt.Errorf("read the image archive: %w", err)
+	}
+	return nil
+}
+
+// LoadImage imports an image that was made here into the nodes that do not
+// have it yet.
+func LoadImage(ctx context.Context, nodes []cluster.Node, img *Image) error {
+	id, err := img.ID()
+	if err != nil {
+		return err
+	}
+	missing, err := lacking(ctx, nodes, img.Ref, id)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	archive := img.Tarball()
+	err = Load(ctx, missing, archive)
+	return errors.Join(err, archive.Close())
+}
+
+// LoadFromEngine imports an image of the engine into the nodes that do not
+// have it under that name yet. It returns *NotFoundError.
+func LoadFromEngine(ctx context.Context, e *engine.Engine, nodes []cluster.Node, ref string) error {
+	id, err := e.ImageID(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		return &NotFoundError{Ref: ref}
+	}
+	missing, err := lacking(ctx, nodes, ref, id)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	args := []string{"save"}
+	if savesOnePlatform(e) {
+		// An engine with containerd's image store would name platforms in the
+		// archive whose content it never pulled; the import then fails.
+		args = append(args, "--platform", "linux/"+e.Arch)
+	}
+	reader, writer := io.Pipe()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		err := e.Stream(ctx, nil, writer, append(args, ref)...)
+		_ = writer.CloseWithError(err) // never fails
+		if err != nil {
+			return fmt.Errorf("save image %s: %w", ref, err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		err := Load(ctx, missing, reader)
+		_ = reader.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // never fails
+		return err
+	})
+	return group.Wait()
+}
+
+// savesOnePlatform says whether `save --platform` is known: Docker API 1.48.
+func savesOnePlatform(e *engine.Engine) bool {
+	major, minor, ok := strings.Cut(e.APIVersion, ".")
+	if e.Name != "docker" || !ok {
+		return false
+	}
+	a, errA := strconv.Atoi(major)
+	b, errB := strconv.Atoi(minor)
+	return errA == nil && errB == nil && (a > 1 || b >= 48)
+}
+
+// Present says whether a node has an image of that name.
+func Present(ctx context.Context, node cluster.Node, ref string) bool {
+	id, _, err := describe(ctx, node, ref)
+	return err == nil && id != ""
+}
+
+// lacking returns the nodes whose image of that name is another one or none.
+func lacking(ctx context.Context, nodes []cluster.Node, ref, id string) ([]cluster.Node, error) {
+	has := make([]bool, len(nodes))
+	group, gctx := errgroup.WithContext(ctx)
+	for i, n := range nodes {
+		group.Go(func() error {
+			got, digests, err := describe(gctx, n, ref)
+			// An engine with containerd's store knows an image by its
+			// manifest, which the node lists beside the configuration.
+			has[i] = got == id || slices.ContainsFunc(digests, func(d string) bool { return strings.HasSuffix(d, "@"+id) })
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var missing []cluster.Node
+	for i, n := range nodes {
+		if !has[i] {
+			missing = append(missing, n)
+		}
+	}
+	return missing, nil
+}
+
+// describe returns the ID and the digests of a node's image, "" for none.
+func describe(ctx context.Context, node cluster.Node, ref string) (string, []string, error) {
+	out, err := node.Run(ctx, nil, "crictl", "inspecti", "-o", "json", ref)
+	var failed *engine.CommandError
+	if errors.As(err, &failed) {
+		return "", nil, nil // crictl says unknown images so
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	var image struct {
+		Status struct {
+			ID          string   `json:"id"`
+			RepoDigests []string `json:"repoDigests"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal(out, &image); err != nil {
+		return "", nil, fmt.Errorf("read image %s of node %s: %w", ref, node.Name, err)
+	}
+	return image.Status.ID, image.Status.RepoDigests, nil
+}
