@@ -141,6 +141,9 @@ type Manager struct {
 	// or ~/.kube/config, as for kubectl.
 	Kubeconfig string
 	Reporter   Reporter
+	// Release, if given, is called when the containers of a sandbox are gone
+	// and before its network goes: for what sandboxes share, like a registry.
+	Release func(context.Context, Mark) error
 }
 
 // Open finds the engine. It returns engine.ErrNoEngine when none answers.
@@ -157,6 +160,13 @@ func (m *Manager) reporter() Reporter {
 		return silent{}
 	}
 	return m.Reporter
+}
+
+func (m *Manager) release(ctx context.Context, mark Mark) error {
+	if m.Release == nil {
+		return nil
+	}
+	return m.Release(ctx, mark)
 }
 
 // step runs one reported step.

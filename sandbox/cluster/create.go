@@ -78,16 +78,24 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 		Name: o.Name, Created: time.Now().UTC().Truncate(time.Second), By: o.Version,
 		Image: image.ref, Kubernetes: image.kubernetes, GPUs: o.GPUs, Registry: o.Registry, OwnNetwork: !hadNetwork,
 	}
-	made, phase, err := m.build(ctx, o, in, mark)
+	removed := &removal{manager: m, name: o.Name, gone: map[string]bool{}}
+	made, phase, err := m.build(ctx, o, in, mark, removed)
 	if err == nil {
 		return made, nil
 	}
-	if !isInterruption(ctx) {
+	switch {
+	case isInterruption(ctx):
+	case phase == provisioning: // what failed there explains itself
+		err = fmt.Errorf("create sandbox %q: %w", o.Name, err)
+	default:
 		err = m.diagnose(ctx, o.Name, phase, err)
 	}
 	m.reporter().End(err)
-	return Cluster{}, m.abandon(ctx, o, mark, err)
+	return Cluster{}, m.abandon(ctx, o, mark, removed, err)
 }
+
+// provisioning is the phase of the caller's own steps.
+const provisioning = "provision"
 
 // checkNew refuses a name that is taken.
 func (m *Manager) checkNew(ctx context.Context, name string) error {
@@ -106,7 +114,7 @@ func (m *Manager) checkNew(ctx context.Context, name string) error {
 }
 
 // build makes the cluster and returns the phase that failed.
-func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mark) (made Cluster, phase string, err error) {
+func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mark, removed *removal) (made Cluster, phase string, err error) {
 	private, err := os.MkdirTemp("", "kubectl-ai-")
 	if err != nil {
 		return Cluster{}, "make a private folder", err
@@ -114,7 +122,7 @@ func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mar
 	defer func() { _ = os.RemoveAll(private) }()
 	config := filepath.Join(private, "kubeconfig")
 
-	if phase, err = m.runKind(ctx, o.Name, config, in, mark); err != nil {
+	if phase, err = m.runKind(ctx, config, in, mark, removed); err != nil {
 		return Cluster{}, phase, err
 	}
 	if made, err = m.complete(ctx, o.Name, &mark); err != nil {
@@ -125,8 +133,8 @@ func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mar
 		return Cluster{}, "read the new cluster", errors.New("no node with the control plane's role")
 	}
 	if o.Nodes > 1 {
-		if mark.Routes, err = m.needsRoutes(ctx, control); err != nil {
-			return Cluster{}, "look for a network daemon", err
+		if phase, err := m.route(ctx, control, made.Nodes, &mark); err != nil {
+			return Cluster{}, phase, err
 		}
 	}
 	if o.Wait > 0 {
@@ -134,15 +142,10 @@ func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mar
 			return Cluster{}, "wait for the nodes", err
 		}
 	}
-	if mark.Routes {
-		if err := m.step("Route between the nodes", func() error { return setRoutes(ctx, control, made.Nodes) }); err != nil {
-			return Cluster{}, "route between the nodes", err
-		}
-	}
 	made.Mark = mark
 	for _, provision := range o.Provision {
 		if err := provision(ctx, made, made.Nodes, m.reporter()); err != nil {
-			return Cluster{}, "provision", err
+			return Cluster{}, provisioning, err
 		}
 	}
 	if err := m.writeMark(ctx, made, mark); err != nil {
@@ -152,6 +155,21 @@ func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mar
 		return Cluster{}, "write the kubeconfig", err
 	}
 	return made, "", nil
+}
+
+// route sets the routes between nodes where nobody else does, and notes them
+// in the mark.
+func (m *Manager) route(ctx context.Context, control Node, nodes []Node, mark *Mark) (phase string, err error) {
+	needed, err := needsRoutes(ctx, control)
+	if err != nil || !needed {
+		return "look for a network daemon", err
+	}
+	return "route between the nodes", m.step("Route between the nodes", func() error {
+		if mark.Routes, err = podNetworks(ctx, control, len(nodes)); err != nil {
+			return err
+		}
+		return setRoutes(ctx, nodes, mark.Routes)
+	})
 }
 
 // complete fills the mark with what is known once the nodes run.
@@ -170,20 +188,20 @@ func (m *Manager) complete(ctx context.Context, name string, mark *Mark) (Cluste
 // runKind runs kind's Create, which knows no context, and makes it one that
 // can be cancelled: its containers are removed under it, whereupon the
 // command it waits for fails and it returns.
-func (m *Manager) runKind(ctx context.Context, name, kubeconfig string, in configInput, mark Mark) (string, error) {
+func (m *Manager) runKind(ctx context.Context, kubeconfig string, in configInput, mark Mark, removed *removal) (string, error) {
 	logger := &phases{reporter: m.reporter()}
 	logger.nodesUp = func() {
 		// A process that is killed from here on leaves a sandbox that
 		// `delete` recognises. What fails here fails again, and loudly, at
 		// the end of Create.
-		if found, err := m.kindClusters(ctx, name); err == nil && len(found) == 1 {
+		if found, err := m.kindClusters(ctx, in.name); err == nil && len(found) == 1 {
 			_ = m.writeMark(ctx, found[0], mark)
 		}
 	}
 	provider := kind.NewProvider(m.kindProvider(), kind.ProviderWithLogger(logger))
 	done := make(chan error, 1)
 	go func() {
-		done <- provider.Create(name,
+		done <- provider.Create(in.name,
 			kind.CreateWithV1Alpha4Config(kindConfig(in)),
 			kind.CreateWithKubeconfigPath(kubeconfig),
 			kind.CreateWithRetain(true), // we look at what failed, then remove it
@@ -198,45 +216,35 @@ func (m *Manager) runKind(ctx context.Context, name, kubeconfig string, in confi
 	}
 	logger.mute()
 	m.reporter().End(context.Cause(ctx))
-	m.evict(ctx, name, done)
-	return logger.current(), context.Cause(ctx)
-}
-
-// evict removes a cluster's containers again and again until the Create that
-// makes them has returned.
-func (m *Manager) evict(ctx context.Context, name string, done <-chan error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leftoverTimeout)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), leftoverTimeout)
 	defer cancel()
-	again := time.NewTicker(300 * time.Millisecond)
-	defer again.Stop()
-	for {
-		_ = m.removeContainers(ctx, name) // tried once more when Create is over
-		select {
-		case <-done:
-			return
-		case <-ctx.Done():
-			return
-		case <-again.C:
-		}
-	}
+	removed.until(limited, done)
+	return logger.current(), context.Cause(ctx)
 }
 
 // abandon removes what a failed or interrupted Create has left, and returns
 // err joined with what could not be removed.
-func (m *Manager) abandon(ctx context.Context, o Options, mark Mark, err error) error {
-	interrupted := isInterruption(ctx)
-	var failure *CreateError
-	if errors.As(err, &failure) && o.Retain && !interrupted {
-		failure.Retained = true
-		if found, findErr := m.kindClusters(ctx, o.Name); findErr == nil && len(found) == 1 {
-			return errors.Join(err, m.writeMark(ctx, found[0], mark))
-		}
+func (m *Manager) abandon(ctx context.Context, o Options, mark Mark, removed *removal, err error) error {
+	if errors.Is(err, ErrExists) { // another create of that name came first
 		return err
+	}
+	if o.Retain && !isInterruption(ctx) {
+		var failure *CreateError
+		if errors.As(err, &failure) {
+			failure.Retained = true
+		}
+		m.reporter().Note("kept as --retain asks: kubectl ai sandbox delete --name %s removes it", o.Name)
+		found, findErr := m.kindClusters(ctx, o.Name)
+		if findErr == nil && len(found) == 1 {
+			findErr = m.writeMark(ctx, found[0], mark)
+		}
+		return errors.Join(err, findErr)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leftoverTimeout)
 	defer cancel()
 	m.reporter().Start("Remove what was made so far")
-	cleanup := m.removeContainers(ctx, o.Name)
+	cleanup := removed.stragglers(ctx, o.Nodes)
+	cleanup = errors.Join(cleanup, m.release(ctx, mark))
 	if mark.OwnNetwork {
 		cleanup = errors.Join(cleanup, m.removeNetwork(ctx))
 	}

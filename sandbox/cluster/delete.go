@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Delete removes a sandbox: its containers and their volumes, its entries in
@@ -18,18 +19,31 @@ func (m *Manager) Delete(ctx context.Context, name string) error {
 		if err := m.removeContainers(ctx, name); err != nil {
 			return err
 		}
-		var network error
+		err := m.release(ctx, c.Mark)
 		if c.Mark.OwnNetwork {
-			network = m.removeNetwork(ctx)
+			err = errors.Join(err, m.removeNetwork(ctx))
 		}
-		return errors.Join(network, m.removeContext(ctx, name))
+		return errors.Join(err, m.removeContext(ctx, name))
 	})
 }
 
 // removeContainers removes the containers of a kind cluster and the volumes
 // that only they use.
 func (m *Manager) removeContainers(ctx context.Context, name string) error {
-	containers, err := m.Engine.Containers(ctx, clusterLabel+"="+name, Network)
+	return (&removal{manager: m, name: name, gone: map[string]bool{}}).once(ctx)
+}
+
+// removal removes the containers of a cluster while something may still be
+// making them, and remembers which are gone.
+type removal struct {
+	manager *Manager
+	name    string
+	gone    map[string]bool
+}
+
+// once removes what is there now.
+func (r *removal) once(ctx context.Context) error {
+	containers, err := r.manager.Engine.Containers(ctx, clusterLabel+"="+r.name, Network)
 	if err != nil || len(containers) == 0 {
 		return err
 	}
@@ -37,8 +51,57 @@ func (m *Manager) removeContainers(ctx context.Context, name string) error {
 	for _, c := range containers {
 		args = append(args, c.Name)
 	}
-	if _, err := m.Engine.Run(ctx, nil, args...); err != nil {
-		return fmt.Errorf("remove the containers of %q: %w", name, err)
+	if _, err := r.manager.Engine.Run(ctx, nil, args...); err != nil {
+		return fmt.Errorf("remove the containers of %q: %w", r.name, err)
+	}
+	for _, c := range containers {
+		r.gone[c.Name] = true
 	}
 	return nil
+}
+
+// removalPause is the pause between two looks for containers.
+const removalPause = 300 * time.Millisecond
+
+// until removes containers again and again until done is closed or holds a
+// value, or ctx ends.
+func (r *removal) until(ctx context.Context, done <-chan error) {
+	again := time.NewTicker(removalPause)
+	defer again.Stop()
+	for {
+		_ = r.once(ctx) // what fails now is tried again, and reported at the end
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// stragglersTimeout is how long an engine may take to finish a container
+// whose `run` was killed, which a terminal's Ctrl-C does to kind's commands.
+const stragglersTimeout = 5 * time.Second
+
+// stragglers removes containers until that many are gone, or none can come
+// any more.
+func (r *removal) stragglers(ctx context.Context, count int) error {
+	deadline := time.NewTimer(stragglersTimeout)
+	defer deadline.Stop()
+	again := time.NewTicker(removalPause)
+	defer again.Stop()
+	for {
+		err := r.once(ctx)
+		if len(r.gone) >= count {
+			return err
+		}
+		select {
+		case <-deadline.C:
+			return err
+		case <-ctx.Done():
+			return err
+		case <-again.C:
+		}
+	}
 }

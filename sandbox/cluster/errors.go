@@ -75,6 +75,19 @@ func (e *ImageError) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, ErrImageUnavailable) true.
 func (e *ImageError) Is(target error) bool { return target == ErrImageUnavailable }
 
+// NotNodeImageError is an image that kind cannot make a node of: it lacks
+// /kind/version.
+type NotNodeImageError struct {
+	Image string
+	Err   error
+}
+
+func (e *NotNodeImageError) Error() string {
+	return fmt.Sprintf("image %s is no kind node image: %v", e.Image, e.Err)
+}
+
+func (e *NotNodeImageError) Unwrap() error { return e.Err }
+
 // CreateError is a sandbox that could not be made. Nothing of it is left
 // unless Retained.
 type CreateError struct {

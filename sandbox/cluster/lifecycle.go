@@ -26,7 +26,9 @@ func (m *Manager) Stop(ctx context.Context, name string) (Cluster, error) {
 		m.reporter().Note("sandbox %s is stopped already", name)
 		return c, nil
 	}
-	args := []string{"stop"}
+	// The engine's ten seconds, spelled out: pods end in order within them,
+	// while the API server would wait longer for an etcd that is gone.
+	args := []string{"stop", "-t", "10"}
 	for _, container := range c.containers {
 		args = append(args, container.Name)
 	}
@@ -63,23 +65,24 @@ func (m *Manager) Start(ctx context.Context, name string, wait time.Duration, sw
 	if err := m.step("Start the node containers", func() error { return m.startContainers(ctx, c) }); err != nil {
 		return Cluster{}, err
 	}
-	if wait > 0 {
-		if err := m.step("Wait for the nodes", func() error {
-			return waitReady(ctx, name, control, len(c.Nodes), wait, c.State != Running)
-		}); err != nil {
-			return Cluster{}, err
-		}
-	}
-	if c.Mark.Routes {
-		if err := m.step("Route between the nodes", func() error { return setRoutes(ctx, control, c.Nodes) }); err != nil {
-			return Cluster{}, err
-		}
-	}
+	wasRunning := c.State == Running
 	mark := c.Mark
 	if c, err = m.complete(ctx, name, &mark); err != nil {
 		return Cluster{}, err
 	}
 	c.Mark = mark
+	if len(mark.Routes) > 0 {
+		if err := m.step("Route between the nodes", func() error { return setRoutes(ctx, c.Nodes, mark.Routes) }); err != nil {
+			return Cluster{}, err
+		}
+	}
+	if wait > 0 {
+		if err := m.step("Wait for the nodes", func() error {
+			return waitReady(ctx, name, control, len(c.Nodes), wait, !wasRunning)
+		}); err != nil {
+			return Cluster{}, err
+		}
+	}
 	if err := m.writeMark(ctx, c, mark); err != nil {
 		return Cluster{}, err
 	}
@@ -98,7 +101,7 @@ func (m *Manager) startContainers(ctx context.Context, c Cluster) error {
 		return cmp.Or(cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(a.Name, b.Name))
 	})
 	for _, container := range stopped {
-		if _, err := m.Engine.Run(ctx, nil, "start", container.Name); err != nil {
+		if _, err := m.Engine.Finish(ctx, "start", container.Name); err != nil {
 			return fmt.Errorf("start node %s: %w", container.Name, err)
 		}
 	}

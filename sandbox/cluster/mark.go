@@ -28,7 +28,9 @@ type Mark struct {
 	GPUs       GPUs      `json:"gpus"`                 // what was asked for
 	Registry   int       `json:"registry,omitempty"`   // port on this machine, 0 = none
 	OwnNetwork bool      `json:"ownNetwork,omitempty"` // the kind network was made for it
-	Routes     bool      `json:"routes,omitempty"`     // we set the routes between nodes
+	// Routes are the pod networks of each node, where we set the routes
+	// between nodes because no daemon of the node image does.
+	Routes map[string][]string `json:"routes,omitempty"`
 	// Addresses of the containers, in the order in which they were given, so
 	// that a start gives every container its own again.
 	Addresses []Address `json:"addresses,omitempty"`
@@ -57,16 +59,16 @@ func (k Mark) encode() ([]byte, error) {
 	return json.MarshalIndent(k, "", "  ")
 }
 
-// decodeMark returns nil for a file that is no mark of ours.
-func decodeMark(content []byte) (*Mark, error) {
+// decodeMark returns nil for a file that is no mark of ours. Fields that
+// another version wrote differently, or a file that was cut short, are passed
+// over: the sandbox is ours still, and has to be listed and deleted.
+func decodeMark(content []byte) *Mark {
 	var k Mark
-	if err := json.Unmarshal(content, &k); err != nil {
-		return nil, fmt.Errorf("read %s: %w", markPath, err)
+	err := json.Unmarshal(content, &k)
+	if k.Kind != markKind && err == nil {
+		return nil
 	}
-	if k.Kind != markKind {
-		return nil, nil
-	}
-	return &k, nil
+	return &k
 }
 
 // writeMark writes the mark into every container of a cluster, running or not.
@@ -98,11 +100,8 @@ func (m *Manager) readMark(ctx context.Context, c Cluster) (*Mark, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the mark of %s: %w", container.Name, err)
 		}
-		mark, err := decodeMark(content)
-		if err != nil {
-			return nil, err
-		}
-		if mark != nil {
+		if mark := decodeMark(content); mark != nil {
+			mark.Name = c.Name
 			return mark, nil
 		}
 	}

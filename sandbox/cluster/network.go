@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -66,7 +67,7 @@ func compareIP(a, b string) int {
 
 // needsRoutes says whether no daemon of the node image keeps the routes
 // between nodes, as kindnet does.
-func (m *Manager) needsRoutes(ctx context.Context, control Node) (bool, error) {
+func needsRoutes(ctx context.Context, control Node) (bool, error) {
 	out, err := control.Kubectl(ctx, nil, "get", "daemonsets", "-n", "kube-system", "-o", "name")
 	if err != nil {
 		return false, fmt.Errorf("list daemon sets: %w", err)
@@ -79,26 +80,21 @@ func (m *Manager) needsRoutes(ctx context.Context, control Node) (bool, error) {
 	return true, nil
 }
 
-// setRoutes tells every node the way to the pods of the others. Routes are
-// lost when a node stops.
-func setRoutes(ctx context.Context, control Node, nodes []Node) error {
-	out, err := control.Kubectl(ctx, nil, "get", "nodes", "-o", "json")
-	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	routes, err := planRoutes(out)
-	if err != nil {
-		return err
-	}
+// setRoutes tells every node the way to the pods of the others, given each
+// node's pod networks. Routes are lost when a node stops. They go by the
+// address that the engine gave, so the API server need not be up.
+func setRoutes(ctx context.Context, nodes []Node, pods map[string][]string) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range nodes {
 		group.Go(func() error {
-			for _, r := range routes {
-				if r.node == n.Name {
+			for _, other := range nodes {
+				if other.Name == n.Name || other.Address == "" {
 					continue
 				}
-				if _, err := n.Run(ctx, nil, "ip", "route", "replace", r.pods.String(), "via", r.via.String()); err != nil {
-					return fmt.Errorf("route on %s: %w", n.Name, err)
+				for _, network := range pods[other.Name] {
+					if _, err := n.Run(ctx, nil, "ip", "route", "replace", network, "via", other.Address); err != nil {
+						return fmt.Errorf("route from %s to %s: %w", n.Name, other.Name, err)
+					}
 				}
 			}
 			return nil
@@ -107,40 +103,56 @@ func setRoutes(ctx context.Context, control Node, nodes []Node) error {
 	return group.Wait()
 }
 
-// route is the way to the pods of one node.
-type route struct {
-	node string
-	pods netip.Prefix
-	via  netip.Addr
+// podNetworksTimeout bounds how long a new node may be without a pod network;
+// the controller manager gives it one at once.
+const podNetworksTimeout = 30 * time.Second
+
+// podNetworks returns the pod networks of every node, once all have one.
+func podNetworks(ctx context.Context, control Node, nodes int) (map[string][]string, error) {
+	limited, cancel := context.WithTimeout(ctx, podNetworksTimeout)
+	defer cancel()
+	again := time.NewTicker(readyPoll)
+	defer again.Stop()
+	for {
+		out, err := control.Kubectl(limited, nil, "get", "nodes", "-o", "json")
+		if err != nil {
+			return nil, fmt.Errorf("list nodes: %w", err)
+		}
+		networks, err := parsePodNetworks(out)
+		if err != nil || len(networks) >= nodes {
+			return networks, err
+		}
+		select {
+		case <-again.C:
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, fmt.Errorf("%d of %d nodes have a pod network", len(networks), nodes)
+		}
+	}
 }
 
-// planRoutes reads a list of nodes. Every pod network goes by the node's
-// address of the same family.
-func planRoutes(list []byte) ([]route, error) {
+// parsePodNetworks reads a list of nodes: the IPv4 pod networks of those that
+// have any, since the addresses that routes go by are IPv4.
+func parsePodNetworks(list []byte) (map[string][]string, error) {
 	var nodes nodeList
 	if err := json.Unmarshal(list, &nodes); err != nil {
 		return nil, fmt.Errorf("read the list of nodes: %w", err)
 	}
-	var routes []route
+	networks := map[string][]string{}
 	for _, n := range nodes.Items {
 		for _, cidr := range n.Spec.PodCIDRs {
-			pods, err := netip.ParsePrefix(cidr)
+			prefix, err := netip.ParsePrefix(cidr)
 			if err != nil {
 				return nil, fmt.Errorf("pod network of node %s: %w", n.Metadata.Name, err)
 			}
-			for _, a := range n.Status.Addresses {
-				if a.Type != "InternalIP" {
-					continue
-				}
-				via, err := netip.ParseAddr(a.Address)
-				if err == nil && via.Is4() == pods.Addr().Is4() {
-					routes = append(routes, route{n.Metadata.Name, pods, via})
-					break
-				}
+			if prefix.Addr().Is4() {
+				networks[n.Metadata.Name] = append(networks[n.Metadata.Name], cidr)
 			}
 		}
 	}
-	return routes, nil
+	return networks, nil
 }
 
 // nodeList is what is read of Kubernetes nodes.
@@ -153,10 +165,6 @@ type nodeList struct {
 			PodCIDRs []string `json:"podCIDRs"`
 		} `json:"spec"`
 		Status struct {
-			Addresses []struct {
-				Type    string `json:"type"`
-				Address string `json:"address"`
-			} `json:"addresses"`
 			Allocatable map[string]string `json:"allocatable"`
 			Conditions  []struct {
 				Type              string `json:"type"`

@@ -88,9 +88,13 @@ func (m *Manager) ensureImage(ctx context.Context, image *nodeImage) error {
 	}
 	image.kubernetes = tag(image.ref)
 	if _, _, ok := parseMinor(image.kubernetes); !ok {
-		out, err := m.Engine.Run(ctx, nil, "run", "--rm", "--entrypoint", "cat", image.ref, "/kind/version")
+		out, err := m.Engine.Finish(ctx, "run", "--rm", "--entrypoint", "cat", image.ref, "/kind/version")
+		var failed *engine.CommandError
+		if errors.As(err, &failed) {
+			return &NotNodeImageError{Image: image.ref, Err: err}
+		}
 		if err != nil {
-			return fmt.Errorf("read the Kubernetes version of %s, is it a kind node image? %w", image.ref, err)
+			return err
 		}
 		image.kubernetes = strings.TrimSpace(string(out))
 	}
@@ -102,7 +106,7 @@ var registryHosts = regexp.MustCompile(`(?m)^\s*config_path = ['"][^'"]*/etc/con
 // lacksRegistryHosts says whether containerd in the image reads no folder of
 // registry hosts.
 func (m *Manager) lacksRegistryHosts(ctx context.Context, image string) (bool, error) {
-	out, err := m.Engine.Run(ctx, nil, "run", "--rm", "--entrypoint", "containerd", image, "config", "dump")
+	out, err := m.Engine.Finish(ctx, "run", "--rm", "--entrypoint", "containerd", image, "config", "dump")
 	if err != nil {
 		return false, fmt.Errorf("read containerd's settings in %s: %w", image, err)
 	}

@@ -196,9 +196,29 @@ func (e *Engine) Run(ctx context.Context, stdin io.Reader, args ...string) ([]by
 	return out.Bytes(), err
 }
 
+// finishTimeout bounds a command that is not to be cut short.
+const finishTimeout = time.Minute
+
+// Finish is Run for a command that makes something: an engine goes on with a
+// request whose client is gone, and what it then makes nobody would know of.
+// So the command ends even when ctx does, whose cause is returned then.
+func (e *Engine) Finish(ctx context.Context, args ...string) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	out, err := e.Run(whole, nil, args...)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return out, err
+}
+
 // Stream is Run with stdout written to a writer as it comes.
 func (e *Engine) Stream(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
 	cmd := exec.CommandContext(ctx, e.Bin, args...)
+	ownGroup(cmd)                   // Ctrl-C on the terminal is for us to act on
 	cmd.WaitDelay = 5 * time.Second // a grandchild may hold the pipes of a killed command
 	// The last bytes tell why; the first fill memory.
 	stderr := &tail{limit: 16 << 10}

@@ -124,7 +124,7 @@ func (m *Manager) Ensure(ctx context.Context, e Endpoint) error {
 			return err
 		}
 	case !there.Running:
-		if _, err := m.Engine.Run(ctx, nil, "start", e.Container()); err != nil {
+		if _, err := m.Engine.Finish(ctx, "start", e.Container()); err != nil {
 			return m.startError(err, e)
 		}
 	}
@@ -146,7 +146,7 @@ func (m *Manager) create(ctx context.Context, e Endpoint) error {
 	}
 	labels := []string{"--label", partLabel + "=registry", "--label", portLabel + "=" + strconv.Itoa(e.Port)}
 	args := append([]string{"volume", "create"}, labels...)
-	if _, err := m.Engine.Run(ctx, nil, append(args, e.volume())...); err != nil {
+	if _, err := m.Engine.Finish(ctx, append(args, e.volume())...); err != nil {
 		return fmt.Errorf("make the registry's volume: %w", err)
 	}
 	args = append([]string{"run", "--detach", "--name", e.Container(), "--hostname", e.Container()}, labels...)
@@ -156,7 +156,7 @@ func (m *Manager) create(ctx context.Context, e Endpoint) error {
 		"--publish", fmt.Sprintf("127.0.0.1:%d:%d/tcp", e.Port, inside),
 		"--volume", e.volume()+":/data",
 		tag)
-	if _, err := m.Engine.Run(ctx, nil, args...); err != nil {
+	if _, err := m.Engine.Finish(ctx, args...); err != nil {
 		return errors.Join(m.startError(err, e), m.Remove(context.WithoutCancel(ctx), e))
 	}
 	return nil
