@@ -44,6 +44,12 @@ kind: KubeletConfiguration
 nodeStatusUpdateFrequency: 1s
 `
 
+// imagePatch lets pods use an image that was loaded into a node even when a
+// pod has pulled the same image by another name. Kubelets of 1.35 and newer
+// would want to pull it again, to see the credentials for that name, though
+// the pod says IfNotPresent. A sandbox has one user.
+const imagePatch = "imagePullCredentialsVerificationPolicy: NeverVerify\n"
+
 // cgroupV1Patch lets kubelets of 1.35 and newer start on an engine with
 // cgroup v1, which they refuse by default.
 const cgroupV1Patch = "failCgroupV1: false\n"
@@ -65,8 +71,11 @@ const (
 // that takes pods; more are workers beside it.
 func kindConfig(in configInput) *v1alpha4.Cluster {
 	patch := kubeletPatch
-	if major, minor, ok := parseMinor(in.kubernetes); in.cgroupVersion == 1 && ok && (major > 1 || minor >= 35) {
-		patch += cgroupV1Patch
+	if major, minor, ok := parseMinor(in.kubernetes); ok && (major > 1 || minor >= 35) {
+		patch += imagePatch
+		if in.cgroupVersion == 1 {
+			patch += cgroupV1Patch
+		}
 	}
 	c := &v1alpha4.Cluster{
 		TypeMeta:             v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
