@@ -47,7 +47,8 @@ type list struct {
 func startKubelet(t *testing.T, dir string) *kubelet {
 	t.Helper()
 	for _, s := range sockets(t, dir, "*") {
-		if err := os.Remove(filepath.Join(dir, s)); err != nil {
+		// It may be gone: a plugin that lost its kubelet takes another socket.
+		if err := os.RemoveAll(filepath.Join(dir, s)); err != nil {
 			t.Fatal(err)
 		}
 	}

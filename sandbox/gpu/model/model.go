@@ -14,6 +14,10 @@ import (
 // Resource is the extended resource under which GPUs are scheduled.
 const Resource = "nvidia.com/gpu"
 
+// VisibleDevices is the environment variable that tells a container which
+// GPUs are its own.
+const VisibleDevices = "NVIDIA_VISIBLE_DEVICES"
+
 // MaxPerNode is the largest number of GPUs that a simulated node may have.
 const MaxPerNode = 64
 

@@ -1,0 +1,87 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+)
+
+// programs are what a node gets: names in the payload, paths in the node.
+var programs = []struct{ name, path string }{
+	{"ai-gpu", model.AgentPath},
+	{"nvidia-smi", model.SMIPath},
+}
+
+// Check says before anything is made whether the payload has the programs for
+// an architecture as Go names it. It returns *NoPayloadError.
+func Check(payload fs.FS, arch string) error {
+	for _, p := range programs {
+		if _, err := program(payload, arch, p.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func program(payload fs.FS, arch, name string) ([]byte, error) {
+	content, err := fs.ReadFile(payload, "linux-"+arch+"/"+name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NoPayloadError{Program: name, Arch: arch}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", name, err)
+	}
+	return content, nil
+}
+
+// architecture asks the node, which need not be of this machine's kind.
+func architecture(ctx context.Context, n Node) (string, error) {
+	out, err := n.Run(ctx, nil, "uname", "-m")
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its architecture: %w", n, err)
+	}
+	machine := strings.TrimSpace(string(out))
+	switch machine {
+	case "x86_64":
+		return "amd64", nil
+	case "aarch64":
+		return "arm64", nil
+	}
+	return "", &NoPayloadError{Program: programs[0].name, Arch: machine}
+}
+
+const (
+	unitName = "kubectl-ai-gpu.service"
+	unitPath = "/etc/systemd/system/" + unitName
+)
+
+// unit is the service. At boot it starts before the kubelet: pods that hold
+// GPUs are admitted again as soon as the kubelet is there, and fail for good
+// if the plugin is not.
+func unit(node string, o Options) []byte {
+	return []byte(`[Unit]
+Description=GPUs of a kubectl-ai sandbox
+Before=kubelet.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=` + strings.Join([]string{
+		model.AgentPath, "serve",
+		"--cluster", strconv.Quote(o.Cluster),
+		"--node", strconv.Quote(node),
+		"--profile", o.Profile,
+		"--count", strconv.Itoa(o.PerNode),
+	}, " ") + `
+Restart=always
+RestartSec=100ms
+
+[Install]
+WantedBy=multi-user.target
+`)
+}
