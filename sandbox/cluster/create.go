@@ -199,9 +199,11 @@ func (m *Manager) runKind(ctx context.Context, kubeconfig string, in configInput
 		}
 	}
 	provider := kind.NewProvider(m.kindProvider(), kind.ProviderWithLogger(logger))
-	done := make(chan error, 1)
+	var err error // belongs to the goroutine until done is closed
+	done := make(chan struct{})
 	go func() {
-		done <- provider.Create(in.name,
+		defer close(done)
+		err = provider.Create(in.name,
 			kind.CreateWithV1Alpha4Config(kindConfig(in)),
 			kind.CreateWithKubeconfigPath(kubeconfig),
 			kind.CreateWithRetain(true), // we look at what failed, then remove it
@@ -210,7 +212,7 @@ func (m *Manager) runKind(ctx context.Context, kubeconfig string, in configInput
 		)
 	}()
 	select {
-	case err := <-done:
+	case <-done:
 		return logger.current(), err
 	case <-ctx.Done():
 	}

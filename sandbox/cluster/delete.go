@@ -63,9 +63,8 @@ func (r *removal) once(ctx context.Context) error {
 // removalPause is the pause between two looks for containers.
 const removalPause = 300 * time.Millisecond
 
-// until removes containers again and again until done is closed or holds a
-// value, or ctx ends.
-func (r *removal) until(ctx context.Context, done <-chan error) {
+// until removes containers again and again until done is closed or ctx ends.
+func (r *removal) until(ctx context.Context, done <-chan struct{}) {
 	again := time.NewTicker(removalPause)
 	defer again.Stop()
 	for {

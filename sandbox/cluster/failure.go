@@ -51,38 +51,33 @@ func (m *Manager) diagnose(ctx context.Context, name, phase string, err error) e
 // the same name, a moment before.
 var conflict = regexp.MustCompile(`[Cc]ontainer name .* is already in use`)
 
-// runOutput returns what the failed command of kind's printed.
+// runErrors returns the failed commands in an error of kind's, whose
+// aggregates errors.As does not look into.
+func runErrors(err error) []*kindexec.RunError {
+	var all []*kindexec.RunError
+	for _, e := range append(kinderrors.Errors(err), err) {
+		var run *kindexec.RunError
+		if errors.As(e, &run) && !slices.Contains(all, run) {
+			all = append(all, run)
+		}
+	}
+	return all
+}
+
+// runOutput returns what the failed commands printed.
 func runOutput(err error) string {
 	var out strings.Builder
-	for _, e := range append(kinderrors.Errors(err), err) {
-		for e != nil {
-			if run, ok := e.(*kindexec.RunError); ok {
-				out.Write(run.Output)
-				out.WriteByte('\n')
-				break
-			}
-			cause, ok := e.(interface{ Cause() error })
-			if !ok {
-				e = errors.Unwrap(e)
-				continue
-			}
-			e = cause.Cause()
-		}
+	for _, run := range runErrors(err) {
+		out.Write(run.Output)
+		out.WriteByte('\n')
 	}
 	return out.String()
 }
 
 // plain shortens kind's errors, which carry whole command lines.
 func plain(err error) error {
-	for e := err; e != nil; {
-		if run, ok := e.(*kindexec.RunError); ok && len(run.Command) > 0 {
-			return &commandFailed{command: shortCommand(run.Command), err: err, inner: run.Inner}
-		}
-		if cause, ok := e.(interface{ Cause() error }); ok {
-			e = cause.Cause()
-			continue
-		}
-		e = errors.Unwrap(e)
+	if all := runErrors(err); len(all) > 0 && len(all[0].Command) > 0 {
+		return &commandFailed{command: shortCommand(all[0].Command), err: err, inner: all[0].Inner}
 	}
 	return err
 }

@@ -24,10 +24,19 @@ type nodeImage struct {
 
 // chooseImage returns the image to use: the one asked for, else kind's
 // default if it is here, else a node image built on this machine, else kind's
-// default, to be pulled.
+// default, to be pulled. With cgroup v1 the local one comes first: the systemd
+// of kind's own images does not start there any more.
 func (m *Manager) chooseImage(ctx context.Context, asked string) (nodeImage, error) {
 	if asked != "" {
 		return nodeImage{ref: asked}, nil
+	}
+	local, err := m.Engine.Images(ctx, LocalImages)
+	if err != nil {
+		return nodeImage{}, err
+	}
+	built := nodeImage{ref: newest(local), why: "built on this machine"}
+	if built.ref != "" && m.Engine.CgroupVersion == 1 {
+		return built, nil
 	}
 	tagged, _, _ := strings.Cut(defaults.Image, "@")
 	for _, ref := range []string{defaults.Image, tagged} {
@@ -39,12 +48,9 @@ func (m *Manager) chooseImage(ctx context.Context, asked string) (nodeImage, err
 			return nodeImage{ref: ref}, nil
 		}
 	}
-	local, err := m.Engine.Images(ctx, LocalImages)
-	if err != nil {
-		return nodeImage{}, err
-	}
-	if ref := newest(local); ref != "" {
-		return nodeImage{ref: ref, why: "built on this machine; kind's own is not here"}, nil
+	if built.ref != "" {
+		built.why += "; kind's own is not here"
+		return built, nil
 	}
 	return nodeImage{ref: defaults.Image, why: "kind's default"}, nil
 }

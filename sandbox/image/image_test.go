@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine/enginetest"
 )
 
 func sample(t *testing.T, content, arch string) *Image {
@@ -109,25 +110,21 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// nodes returns nodes on an engine that is a shell script, run in dir.
-func nodes(t *testing.T, dir, script string, names ...string) (*engine.Engine, []cluster.Node) {
+// nodes returns nodes on an engine that is a shell script, and the folder
+// that it runs in.
+func nodes(t *testing.T, script string, names ...string) (*engine.Engine, []cluster.Node, string) {
 	t.Helper()
-	bin := filepath.Join(dir, "docker")
-	if err := os.WriteFile(bin, []byte("#!/bin/sh\ncd "+dir+"\n"+script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	e := &engine.Engine{Name: "docker", Bin: bin, Arch: "amd64", APIVersion: "1.41"}
+	e, dir := enginetest.Script(t, script)
 	var list []cluster.Node
 	for _, name := range names {
 		list = append(list, cluster.NewNode(e, name, cluster.Worker))
 	}
-	return e, list
+	return e, list, dir
 }
 
 func TestLoadGivesEveryNodeTheWholeArchive(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	_, list := nodes(t, dir, `cat >"$4"`, "a", "b", "c") // exec --privileged -i NODE
+	_, list, dir := nodes(t, `cat >"$4"`, "a", "b", "c") // exec --privileged -i NODE
 	content := strings.Repeat("archive", 100_000)
 	if err := Load(t.Context(), list, strings.NewReader(content)); err != nil {
 		t.Fatal(err)
@@ -142,7 +139,7 @@ func TestLoadGivesEveryNodeTheWholeArchive(t *testing.T) {
 
 func TestLoadEndsWhenANodeFails(t *testing.T) {
 	t.Parallel()
-	_, list := nodes(t, t.TempDir(), `[ "$4" = b ] && { echo disk full >&2; exit 1; }; cat >/dev/null`, "a", "b")
+	_, list, _ := nodes(t, `[ "$4" = b ] && { echo disk full >&2; exit 1; }; cat >/dev/null`, "a", "b")
 	endless := io.MultiReader(strings.NewReader("x"), zeros{})
 	err := Load(t.Context(), list, endless)
 	if err == nil || !strings.Contains(err.Error(), "node b") || !strings.Contains(err.Error(), "disk full") {
@@ -157,7 +154,7 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestLoadSaysThatTheArchiveBroke(t *testing.T) {
 	t.Parallel()
-	_, list := nodes(t, t.TempDir(), `cat >/dev/null`, "a")
+	_, list, _ := nodes(t, `cat >/dev/null`, "a")
 	broken := errors.New("broken pipe upstream")
 	err := Load(t.Context(), list, io.MultiReader(strings.NewReader("x"), failing{broken}))
 	if !errors.Is(err, broken) && (err == nil || !strings.Contains(err.Error(), broken.Error())) {
@@ -171,8 +168,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestLoadFromEngineSkipsNodesThatHaveTheImage(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	e, list := nodes(t, dir, `
+	e, list, dir := nodes(t, `
 case "$1" in
 image) echo sha256:1 ;;
 save) echo archive ;;
@@ -198,7 +194,7 @@ esac`, "old", "new", "none")
 
 func TestLoadFromEngineWithoutTheImage(t *testing.T) {
 	t.Parallel()
-	e, list := nodes(t, t.TempDir(), `exit 1`, "a")
+	e, list, _ := nodes(t, `exit 1`, "a")
 	err := LoadFromEngine(t.Context(), e, list, "app:1")
 	var missing *NotFoundError
 	if !errors.As(err, &missing) {

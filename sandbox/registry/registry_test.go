@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
-	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine/enginetest"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
 
@@ -59,17 +59,13 @@ func TestHostingConfigMapIsTheKEPs(t *testing.T) {
 	}
 }
 
-// manager returns one on an engine that is a shell script; it appends its
-// arguments to the file "log" in dir.
+// manager returns one on an engine that is a shell script; the script keeps
+// the arguments of every command in a file, whose path is returned.
 func manager(t *testing.T, script string) (*Manager, string) {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "docker")
-	if err := os.WriteFile(bin, []byte("#!/bin/sh\necho \"$@\" >>"+dir+"/log\n"+script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	e, dir := enginetest.Script(t, "echo \"$@\" >>log\n"+script)
 	return &Manager{
-		Engine:   &engine.Engine{Name: "docker", Bin: bin, Arch: "amd64"},
+		Engine:   e,
 		Programs: fstest.MapFS{"linux-amd64/ai-registry": {Data: []byte("elf")}},
 	}, filepath.Join(dir, "log")
 }
@@ -108,7 +104,7 @@ case "$1 $2" in
 "load ") cat >/dev/null ;;
 "run --detach") echo 'Bind for 127.0.0.1:5001 failed: port is already allocated' >&2; exit 125 ;;
 "volume ls") echo kubectl-ai-registry ;;
-"ps -a") [ -n "$(grep '^run' "$(dirname "$0")/log")" ] && echo kubectl-ai-registry ;;
+"ps -a") [ -n "$(grep '^run' "log")" ] && echo kubectl-ai-registry ;;
 "container inspect") echo '[{"Name":"kubectl-ai-registry"}]' ;;
 esac
 exit 0`)

@@ -185,8 +185,11 @@ func TestUploads(t *testing.T) {
 		{"in two", []request{{"POST", "/v2/a/blobs/uploads/", "", "", 202}, {"PUT", "?digest=" + h.String(), content, "", 201}}, true},
 		{"as a stream", []request{{"POST", "/v2/a/blobs/uploads/", "", "", 202}, {"PATCH", "", content, "", 202}, {"PUT", "?digest=" + h.String(), "", "", 201}}, true},
 		{"in chunks", []request{
-			{"POST", "/v2/a/blobs/uploads/", "", "", 202}, {"PATCH", "", content[:5], "0-4", 202}, {"GET", "", "", "", 204},
-			{"PATCH", "", content[5:], "5-10", 202}, {"PUT", "?digest=" + h.String(), "", "", 201},
+			{"POST", "/v2/a/blobs/uploads/", "", "", 202},
+			{"PATCH", "", content[:5], "0-4", 202},
+			{"GET", "", "", "", 204},
+			{"PATCH", "", content[5:], "5-10", 202},
+			{"PUT", "?digest=" + h.String(), "", "", 201},
 		}, true},
 		{"a chunk that does not fit", []request{{"POST", "/v2/a/blobs/uploads/", "", "", 202}, {"PATCH", "", content, "7-17", 416}}, false},
 		{"other content than promised", []request{{"POST", "/v2/a/blobs/uploads/?digest=" + h.String(), "evil", "", 400}}, false},
