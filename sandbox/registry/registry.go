@@ -254,7 +254,8 @@ func (m *Manager) Stop(ctx context.Context, e Endpoint) error {
 	return nil
 }
 
-// Remove removes the registry with its contents.
+// Remove removes the registry with its contents, and its image with the last
+// registry.
 func (m *Manager) Remove(ctx context.Context, e Endpoint) error {
 	there, err := m.container(ctx, e)
 	if err != nil {
@@ -274,7 +275,13 @@ func (m *Manager) Remove(ctx context.Context, e Endpoint) error {
 			return fmt.Errorf("remove the registry's volume: %w", err)
 		}
 	}
-	return nil
+	// An engine refuses while a registry on another port is made of it.
+	_, err = m.Engine.Run(ctx, nil, "image", "rm", tag)
+	var failed *engine.CommandError
+	if errors.As(err, &failed) {
+		return nil
+	}
+	return err
 }
 
 // Wire makes nodes pull localhost:PORT from the registry, and tells the
