@@ -32,6 +32,8 @@ type kubelet struct {
 
 	mu      sync.Mutex
 	plugins []*grpc.ClientConn
+	current *grpc.ClientConn // of the plugin that registered last
+	crossed int              // times that the end of one plugin ended the next
 	streams sync.WaitGroup
 	refuse  int // registrations to refuse
 }
@@ -73,6 +75,9 @@ func (k *kubelet) stop() {
 	k.server.Stop()
 	<-k.served
 	k.streams.Wait()
+	if k.crossed > 0 {
+		k.t.Errorf("%d times the plugin registered before the kubelet knew that it was gone", k.crossed)
+	}
 }
 
 // hangUp closes the connections to plugins.
@@ -111,6 +116,7 @@ func (k *kubelet) Register(ctx context.Context, r *api.RegisterRequest) (*api.Em
 		return nil, fmt.Errorf("bad options %v", options)
 	}
 	k.plugins = append(k.plugins, conn)
+	k.current = conn
 	stream, err := client.ListAndWatch(context.WithoutCancel(ctx), &api.Empty{})
 	if err != nil {
 		return nil, err
@@ -119,6 +125,7 @@ func (k *kubelet) Register(ctx context.Context, r *api.RegisterRequest) (*api.Em
 		for {
 			r, err := stream.Recv()
 			if err != nil {
+				k.ended(conn)
 				return
 			}
 			k.lists <- list{devices: r.GetDevices()}
@@ -126,6 +133,22 @@ func (k *kubelet) Register(ctx context.Context, r *api.RegisterRequest) (*api.Em
 	})
 	k.lists <- list{socket: r.Endpoint}
 	return &api.Empty{}, nil
+}
+
+// ended does what a kubelet before 1.37 does when a stream ends: it ends the
+// connection that is registered by then.
+func (k *kubelet) ended(conn *grpc.ClientConn) {
+	time.Sleep(20 * time.Millisecond) // on a busy machine
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.current == nil {
+		return
+	}
+	if k.current != conn {
+		k.crossed++
+	}
+	_ = k.current.Close()
+	k.current = nil
 }
 
 // registered waits for a registration and the list that follows.

@@ -55,6 +55,7 @@ type Options struct {
 type Plugin struct {
 	Options
 	devices *Inventory
+	told    identity // the socket of the kubelet that knows the plugin; Run's own
 }
 
 // Waits chosen so that a kubelet that is there is registered with at once, and
@@ -63,7 +64,8 @@ const (
 	firstRetry     = 20 * time.Millisecond
 	lastRetry      = time.Second
 	registerLimit  = 15 * time.Second // the kubelet dials back within 10 s
-	streamLimit    = 10 * time.Second // from Register to ListAndWatch
+	streamLimit    = 3 * time.Second  // from Register to ListAndWatch
+	settleTime     = 200 * time.Millisecond
 	socketPrefix   = "kubectl-ai-gpu-"
 	socketSuffix   = ".sock"
 	defaultPolling = 2 * time.Second
@@ -99,28 +101,39 @@ func (p *Plugin) Run(ctx context.Context) error {
 	}
 	folder := watch(p.Dir, p.Poll, p.noEvents, p.Log)
 	defer folder.close()
-	if err := p.removeOldSockets(); err != nil {
+	killed, err := p.removeOldSockets()
+	if err != nil {
 		return err
 	}
-	retry := firstRetry
+	if killed {
+		p.told = identify(p.kubeletSocket())
+		p.settle(ctx, folder)
+	}
 	for {
-		started := time.Now()
 		err := p.serve(ctx, folder)
 		if ctx.Err() != nil {
+			// The next one may follow at once.
+			p.settle(context.WithoutCancel(ctx), folder)
 			return nil
 		}
 		p.Log.Info("registering again", "reason", err)
-		// Only what ends at once, again and again, is slowed down.
-		if time.Since(started) > lastRetry {
-			retry = firstRetry
+		if p.told.info == nil && !errors.Is(err, errSocketGone) { // which a starting kubelet does
+			_ = folder.wait(ctx, lastRetry)
 		}
-		if !errors.Is(err, errKubeletRestarted) && !errors.Is(err, errSocketGone) {
-			if folder.wait(ctx, retry) != nil {
-				return nil
-			}
-			retry = min(2*retry, lastRetry)
-		}
+		p.settle(ctx, folder)
 	}
+}
+
+// settle gives a kubelet that knew the plugin time to see that it is gone:
+// until 1.37 it ends the connection that is registered when it notices, be it
+// the next one. A kubelet that is just starting knows nothing and is not
+// waited for.
+func (p *Plugin) settle(ctx context.Context, folder *folder) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for p.told.info != nil && p.told.same(p.kubeletSocket()) && folder.wait(ctx, settleTime) == nil {
+	}
+	p.told = identity{}
 }
 
 // serve registers once and answers the kubelet until there is a reason to
@@ -132,8 +145,7 @@ func (p *Plugin) serve(ctx context.Context, folder *folder) error {
 		return err
 	}
 	defer s.close()
-	kubelet, err := p.register(ctx, folder, s)
-	if err != nil {
+	if err := p.register(ctx, folder, s); err != nil {
 		return err
 	}
 	p.Log.Info("registered", "resource", p.Resource, "socket", s.name, "devices", p.devices.Len())
@@ -157,7 +169,7 @@ func (p *Plugin) serve(ctx context.Context, folder *folder) error {
 			if !s.exists() {
 				return errSocketGone
 			}
-			if !kubelet.same(p.kubeletSocket()) {
+			if !p.told.same(p.kubeletSocket()) {
 				return errKubeletRestarted
 			}
 		}
@@ -165,25 +177,31 @@ func (p *Plugin) serve(ctx context.Context, folder *folder) error {
 }
 
 // register tells the kubelet of the plugin's socket as soon as there is a
-// kubelet, and returns which one it told.
-func (p *Plugin) register(ctx context.Context, folder *folder, s *server) (identity, error) {
+// kubelet.
+func (p *Plugin) register(ctx context.Context, folder *folder, s *server) error {
 	retry := firstRetry
 	last := ""
 	for {
 		if !s.exists() {
-			return identity{}, errSocketGone
+			return errSocketGone
 		}
 		kubelet := identify(p.kubeletSocket())
 		err := p.registerOnce(ctx, s)
 		if err == nil {
-			return kubelet, nil
+			// Only now: its socket may have come while it was dialled.
+			p.told = identify(p.kubeletSocket())
+			return nil
+		}
+		if ctx.Err() != nil { // it may have heard
+			p.told = kubelet
+			return context.Cause(ctx)
 		}
 		if text := err.Error(); text != last { // once, not every second
 			p.Log.Info("waiting for the kubelet", "error", err)
 			last = text
 		}
 		if err := folder.wait(ctx, retry); err != nil {
-			return identity{}, err
+			return err
 		}
 		if !kubelet.same(p.kubeletSocket()) {
 			retry = firstRetry // another kubelet: it is starting now
@@ -216,18 +234,19 @@ func (p *Plugin) kubeletSocket() string {
 	return filepath.Join(p.Dir, filepath.Base(api.KubeletSocket))
 }
 
-// removeOldSockets clears what an agent that was killed has left.
-func (p *Plugin) removeOldSockets() error {
+// removeOldSockets clears what an agent that was killed has left, and says
+// whether there was any.
+func (p *Plugin) removeOldSockets() (killed bool, err error) {
 	old, err := filepath.Glob(filepath.Join(p.Dir, socketPrefix+"*"+socketSuffix))
 	if err != nil {
-		return fmt.Errorf("list old sockets: %w", err)
+		return false, fmt.Errorf("list old sockets: %w", err)
 	}
 	for _, path := range old {
 		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove an old socket: %w", err)
+			return false, fmt.Errorf("remove an old socket: %w", err)
 		}
 	}
-	return nil
+	return len(old) > 0, nil
 }
 
 // identity is a file as it was at one time: a kubelet that starts makes

@@ -175,6 +175,15 @@ func TestRegisterAgain(t *testing.T) {
 			}
 		}
 	})
+	t.Run("after it was restarted itself", func(t *testing.T) {
+		dir := folderFor(t)
+		k := startKubelet(t, dir)
+		for range 5 {
+			_, stop := startPlugin(t, Options{Dir: dir})
+			k.registered()
+			stop()
+		}
+	})
 	t.Run("after it was killed", func(t *testing.T) {
 		dir := folderFor(t)
 		k := startKubelet(t, dir)

@@ -62,7 +62,8 @@ const (
 
 // unit is the service. At boot it starts before the kubelet: pods that hold
 // GPUs are admitted again as soon as the kubelet is there, and fail for good
-// if the plugin is not.
+// if the plugin is not. For the same reason it goes before others when the
+// machine is busy.
 func unit(node string, o Options) []byte {
 	return []byte(`[Unit]
 Description=GPUs of a kubectl-ai sandbox
@@ -79,7 +80,8 @@ ExecStart=` + strings.Join([]string{
 		"--count", strconv.Itoa(o.PerNode),
 	}, " ") + `
 Restart=always
-RestartSec=100ms
+RestartSec=200ms
+CPUWeight=1000
 
 [Install]
 WantedBy=multi-user.target

@@ -38,8 +38,8 @@ func (t *tool) table(devices []model.Device) {
 	line("|                                         |                        |               MIG M. |")
 	line("|%s|", strings.Trim(rule("=", left, middle, right), "+"))
 	for _, d := range devices {
-		line("| %3d  %-31s%-3s | %18s %-3s | %20s |", d.Index, shorten(d.Name), onOff(d.PersistenceEnabled), d.PCIBusID, "Off", "0")
-		line("| N/A  %3dC    %-3s%12s / %5s | %8dMiB / %6dMiB | %7d%% %12s |",
+		line("| %3d  %-31s%-3s |%19s %-3s |%21s |", d.Index, shorten(d.Name), onOff(d.PersistenceEnabled), d.PCIBusID, "Off", "0")
+		line("| N/A  %3dC    %-3s%15s / %5s |%8dMiB / %6dMiB |%7d%% %12s |",
 			d.Temperature, fmt.Sprintf("P%d", d.PerformanceState), watts(d.PowerMilliwatts), watts(d.PowerLimit),
 			model.MiB(d.UsedMemoryBytes), d.MemoryMiB(), d.Utilization, "Default")
 		line("| %39s | %22s | %20s |", "", "", enabled(d.MIGEnabled, d.MIGCapable, "N/A"))

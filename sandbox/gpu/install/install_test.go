@@ -1,0 +1,243 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+)
+
+// fakeNode does what the scripts do that it knows, and fails the test on any
+// other command.
+type fakeNode struct {
+	t       *testing.T
+	name    string
+	machine string // uname -m
+	status  string // what systemctl status prints
+	refuse  error  // of systemctl restart
+
+	mu      sync.Mutex
+	files   map[string]string // path → mode and content
+	started int
+}
+
+func newNode(t *testing.T, name string) *fakeNode {
+	state, err := os.ReadFile("../model/testdata/h100x2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &fakeNode{t: t, name: name, machine: "x86_64", files: map[string]string{"/var/lib/kubectl-ai/gpu/state.json": string(state)}}
+}
+
+func (n *fakeNode) String() string { return n.name }
+
+func (n *fakeNode) Run(_ context.Context, stdin io.Reader, cmd ...string) ([]byte, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case cmd[0] == "uname":
+		return []byte(n.machine + "\n"), nil
+	case cmd[0] == "cat":
+		return []byte(n.files[cmd[1]]), nil
+	case cmd[0] == "sh" && strings.Contains(cmd[2], "cat >"):
+		content, err := io.ReadAll(stdin)
+		n.files[cmd[4]] = cmd[5] + " " + string(content)
+		return nil, err
+	case cmd[0] == "sh" && strings.Contains(cmd[2], "systemctl restart"):
+		n.started++
+		return nil, n.refuse
+	case cmd[0] == "sh" && strings.Contains(cmd[2], "systemctl status"):
+		return []byte(n.status), nil
+	}
+	n.t.Errorf("%s: unexpected %q", n.name, cmd)
+	return nil, errors.New("unexpected")
+}
+
+var payload = fstest.MapFS{
+	"linux-amd64/ai-gpu":     {Data: []byte("amd64 agent")},
+	"linux-amd64/nvidia-smi": {Data: []byte("amd64 smi")},
+	"linux-arm64/ai-gpu":     {Data: []byte("arm64 agent")},
+	"linux-arm64/nvidia-smi": {Data: []byte("arm64 smi")},
+}
+
+// kubectl records calls; fail is returned by `kubectl wait`.
+type kubectl struct {
+	mu    sync.Mutex
+	calls []string
+	fail  error
+}
+
+func (k *kubectl) run(_ context.Context, _ io.Reader, args ...string) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls = append(k.calls, strings.Join(args, " "))
+	if args[0] == "wait" {
+		return nil, k.fail
+	}
+	return nil, nil
+}
+
+type steps []string
+
+func (s *steps) Start(step string)   { *s = append(*s, step) }
+func (s *steps) Note(string, ...any) {}
+func (s *steps) End(err error)       { *s = append(*s, fmt.Sprint(err)) }
+func (k *kubectl) options() Options  { return Options{Cluster: "ai", PerNode: 2, Kubectl: k.run} }
+func list(nodes ...*fakeNode) []Node {
+	out := make([]Node, len(nodes))
+	for i, n := range nodes {
+		out[i] = n
+	}
+	return out
+}
+
+func TestInstall(t *testing.T) {
+	control, worker := newNode(t, "ai-control-plane"), newNode(t, "ai-worker")
+	worker.machine = "aarch64"
+	k, r := &kubectl{}, &steps{}
+	for range 2 { // installing again is installing
+		if err := Install(t.Context(), list(control, worker), payload, k.options(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if control.started != 2 || worker.started != 2 {
+		t.Errorf("started %d and %d times", control.started, worker.started)
+	}
+	delete(control.files, "/var/lib/kubectl-ai/gpu/state.json")
+	want := map[string]string{
+		"/usr/local/bin/ai-gpu": "755 amd64 agent",
+		"/usr/bin/nvidia-smi":   "755 amd64 smi",
+		"/etc/systemd/system/kubectl-ai-gpu.service": `644 [Unit]
+Description=GPUs of a kubectl-ai sandbox
+Before=kubelet.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=/usr/local/bin/ai-gpu serve --cluster "ai" --node "ai-control-plane" --profile h100 --count 2
+Restart=always
+RestartSec=200ms
+CPUWeight=1000
+
+[Install]
+WantedBy=multi-user.target
+`,
+	}
+	if diff := cmp.Diff(want, control.files); diff != "" {
+		t.Errorf("files -want +got:\n%s", diff)
+	}
+	if got := worker.files["/usr/bin/nvidia-smi"]; got != "755 arm64 smi" {
+		t.Errorf("the worker, another architecture, has %q", got)
+	}
+	labels := "kubectl-ai.dev/gpu-simulated=true nvidia.com/gpu.count=2 nvidia.com/gpu.family=hopper nvidia.com/gpu.memory=81559 nvidia.com/gpu.present=true nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3"
+	for i, want := range []string{
+		`wait --timeout 1m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=2 node/ai-control-plane node/ai-worker`,
+		"label --overwrite node ai-control-plane " + labels,
+		"label --overwrite node ai-worker " + labels,
+	} {
+		if i == 0 && k.calls[0] != want || !contains(k.calls, want) {
+			t.Errorf("kubectl %s: not among\n%s", want, strings.Join(k.calls, "\n"))
+		}
+	}
+	once := []string{"Install 2 simulated NVIDIA H100 80GB HBM3 on each of 2 nodes", "<nil>", "Wait for the kubelets to offer the GPUs", "<nil>"}
+	if diff := cmp.Diff(append(once, once...), []string(*r)); diff != "" {
+		t.Errorf("steps -want +got:\n%s", diff)
+	}
+}
+
+func contains(calls []string, want string) bool {
+	for _, c := range calls {
+		if c == want {
+			return true
+		}
+	}
+	return false
+}
+
+func TestInstallRefuses(t *testing.T) {
+	cases := []struct {
+		name    string
+		change  func(o *Options, n *fakeNode, k *kubectl)
+		payload fs.FS
+		check   func(err error) bool
+	}{
+		{
+			"a profile that is not there", func(o *Options, _ *fakeNode, _ *kubectl) { o.Profile = "voodoo" }, payload,
+			func(err error) bool { var e *model.UnknownProfileError; return errors.As(err, &e) },
+		},
+		{
+			"no GPUs", func(o *Options, _ *fakeNode, _ *kubectl) { o.PerNode = 0 }, payload,
+			func(err error) bool { var e *model.CountError; return errors.As(err, &e) },
+		},
+		{
+			"an empty payload", func(*Options, *fakeNode, *kubectl) {}, fstest.MapFS{},
+			func(err error) bool {
+				var e *NoPayloadError
+				return errors.As(err, &e) && e.Program == "ai-gpu" && e.Arch == "amd64" && errors.Is(err, fs.ErrNotExist)
+			},
+		},
+		{
+			"an architecture without programs", func(_ *Options, n *fakeNode, _ *kubectl) { n.machine = "riscv64" }, payload,
+			func(err error) bool { var e *NoPayloadError; return errors.As(err, &e) && e.Arch == "riscv64" },
+		},
+		{
+			"a service that does not start", func(_ *Options, n *fakeNode, _ *kubectl) { n.refuse = io.ErrUnexpectedEOF }, payload,
+			func(err error) bool {
+				return errors.Is(err, io.ErrUnexpectedEOF) && strings.Contains(err.Error(), "start kubectl-ai-gpu.service on ai-worker")
+			},
+		},
+		{
+			"a kubelet that does not offer them", func(_ *Options, n *fakeNode, k *kubectl) {
+				k.fail, n.status = errors.New("timed out"), "active (running)\nwaiting for the kubelet\n"
+			}, payload,
+			func(err error) bool {
+				var e *NotOfferedError
+				return errors.As(err, &e) && e.Want == 2 && e.Status["ai-worker"] == "active (running)\nwaiting for the kubelet" && errors.Is(err, e.Err)
+			},
+		},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			n, k := newNode(t, "ai-worker"), &kubectl{}
+			o := k.options()
+			c.change(&o, n, k)
+			if err := Install(t.Context(), list(n), c.payload, o, nil); !c.check(err) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestInstallEndsWithItsContext(t *testing.T) {
+	interrupted := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	k := &kubectl{}
+	o := k.options()
+	o.Kubectl = func(context.Context, io.Reader, ...string) ([]byte, error) {
+		cancel(interrupted)
+		return nil, errors.New("signal: killed")
+	}
+	if err := Install(ctx, list(newNode(t, "n")), payload, o, nil); !errors.Is(err, interrupted) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	if err := Check(payload, "arm64"); err != nil {
+		t.Error(err)
+	}
+	var e *NoPayloadError
+	if err := Check(fstest.MapFS{"linux-amd64/ai-gpu": {}}, "amd64"); !errors.As(err, &e) || e.Program != "nvidia-smi" {
+		t.Errorf("without nvidia-smi: %v", err)
+	}
+}
