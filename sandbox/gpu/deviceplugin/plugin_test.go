@@ -16,7 +16,7 @@ import (
 // folderFor returns an empty folder whose path fits into a socket address.
 func folderFor(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "dp")
+	dir, err := os.MkdirTemp("", "dp") //nolint:usetesting // t.TempDir() holds the test's name, too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +66,7 @@ var allHealthy = map[string]string{"GPU-a": "Healthy", "GPU-b": "Healthy", "GPU-
 
 func TestRegister(t *testing.T) {
 	t.Run("a kubelet gets all devices", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		startPlugin(t, Options{Dir: dir})
@@ -78,6 +79,7 @@ func TestRegister(t *testing.T) {
 		}
 	})
 	t.Run("a plugin may be there first, folder or not", func(t *testing.T) {
+		t.Parallel()
 		dir := filepath.Join(folderFor(t), "later")
 		startPlugin(t, Options{Dir: dir})
 		waitFor(t, func() bool { return len(sockets(t, dir, "*")) == 1 })
@@ -85,6 +87,7 @@ func TestRegister(t *testing.T) {
 		k.registered()
 	})
 	t.Run("a kubelet that refuses is asked again", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		k.mu.Lock()
@@ -94,6 +97,7 @@ func TestRegister(t *testing.T) {
 		k.registered()
 	})
 	t.Run("the end leaves no socket", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		_, stop := startPlugin(t, Options{Dir: dir})
@@ -116,6 +120,7 @@ func TestRegisterAgain(t *testing.T) {
 	for _, e := range events {
 		t.Run(e.name, func(t *testing.T) {
 			t.Run("after a restart of the kubelet", func(t *testing.T) {
+				t.Parallel()
 				o := e.o
 				o.Dir = folderFor(t)
 				k := startKubelet(t, o.Dir)
@@ -136,6 +141,7 @@ func TestRegisterAgain(t *testing.T) {
 				k.registered()
 			})
 			t.Run("after a restart of the kubelet that kept the connection", func(t *testing.T) {
+				t.Parallel()
 				o := e.o
 				o.Dir = folderFor(t)
 				old := startKubelet(t, o.Dir)
@@ -144,6 +150,7 @@ func TestRegisterAgain(t *testing.T) {
 				startKubelet(t, o.Dir).registered()
 			})
 			t.Run("after its socket was deleted", func(t *testing.T) {
+				t.Parallel()
 				o := e.o
 				o.Dir = folderFor(t)
 				k := startKubelet(t, o.Dir)
@@ -159,6 +166,7 @@ func TestRegisterAgain(t *testing.T) {
 		})
 	}
 	t.Run("after the kubelet hung up", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		startPlugin(t, Options{Dir: dir, Poll: time.Hour})
@@ -176,6 +184,7 @@ func TestRegisterAgain(t *testing.T) {
 		}
 	})
 	t.Run("after it was restarted itself", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		for range 5 {
@@ -185,6 +194,7 @@ func TestRegisterAgain(t *testing.T) {
 		}
 	})
 	t.Run("after it was killed", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		_, stop := startPlugin(t, Options{Dir: dir})
@@ -201,6 +211,7 @@ func TestRegisterAgain(t *testing.T) {
 		}
 	})
 	t.Run("after the folder was replaced", func(t *testing.T) {
+		t.Parallel()
 		dir := folderFor(t)
 		k := startKubelet(t, dir)
 		startPlugin(t, Options{Dir: dir, Poll: 50 * time.Millisecond})

@@ -180,7 +180,8 @@ func TestInstallRefuses(t *testing.T) {
 			func(err error) bool { var e *model.CountError; return errors.As(err, &e) },
 		},
 		{
-			"an empty payload", func(*Options, *fakeNode, *kubectl) {}, fstest.MapFS{},
+			"an empty payload", func(*Options, *fakeNode, *kubectl) {},
+			fstest.MapFS{},
 			func(err error) bool {
 				var e *NoPayloadError
 				return errors.As(err, &e) && e.Program == "ai-gpu" && e.Arch == "amd64" && errors.Is(err, fs.ErrNotExist)
