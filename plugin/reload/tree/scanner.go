@@ -1,0 +1,241 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Options say what a scan leaves out and who hears of it.
+type Options struct {
+	// Ignore holds patterns in gitignore syntax. They win over .gitignore
+	// files.
+	Ignore []string
+	// Enter is called with every folder of the tree before it is listed, "."
+	// first: a watch set there misses nothing that the listing does not see.
+	Enter func(dir string)
+
+	bare bool // no defaults; for the comparison with git
+}
+
+// Scan returns the tree in the folder root. It returns a *RootError,
+// *ReadError, *ChangingError or *PathError.
+func Scan(ctx context.Context, root string, o Options) (Index, error) {
+	return NewScanner(root, o).Scan(ctx)
+}
+
+// Scanner scans one folder again and again and reads only what changed. Not
+// safe for concurrent use.
+type Scanner struct {
+	root     string
+	o        Options
+	defaults rules
+	extra    rules
+	top      *folder
+	broken   bool // the last scan ended half-way; look at everything again
+	warnings []Warning
+}
+
+// NewScanner makes a scanner that has seen nothing yet.
+func NewScanner(root string, o Options) *Scanner {
+	s := &Scanner{root: root, o: o, extra: parseRules(strings.Join(o.Ignore, "\n"))}
+	if !o.bare {
+		s.defaults = parseRules(strings.Join(Defaults, "\n"))
+	}
+	return s
+}
+
+// folder is what is known of one folder.
+type folder struct {
+	path     string // "" for the root
+	parent   *folder
+	rules    rules    // of its .gitignore
+	rulesID  identity // of that file
+	children []child  // in the order of their entries in the index
+}
+
+// child is a file or a folder; exactly one of them is set.
+type child struct {
+	key  string // the name, with a slash after it for a folder
+	file *file
+	sub  *folder
+}
+
+// Scan looks at every folder and file of the tree.
+func (s *Scanner) Scan(ctx context.Context) (Index, error) {
+	if s.top == nil {
+		s.top = &folder{}
+	}
+	return s.settle(ctx, func(p *pass) error { return p.list(s.top, true) })
+}
+
+// Rescan looks at the given folders and at those that are new in them; the
+// rest is taken as the last scan left it. Folders that are not part of the
+// tree are no error.
+func (s *Scanner) Rescan(ctx context.Context, dirs []string) (Index, error) {
+	if s.top == nil || s.broken {
+		return s.Scan(ctx)
+	}
+	return s.settle(ctx, func(p *pass) error {
+		for _, dir := range dirs {
+			if err := p.list(s.nearest(dir), false); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Warnings returns what the last scan left out because it is no file.
+func (s *Scanner) Warnings() []Warning { return slices.Clone(s.warnings) }
+
+// Folders returns how many folders the tree has.
+func (s *Scanner) Folders() int { return count(s.top) }
+
+func count(f *folder) int {
+	if f == nil {
+		return 0
+	}
+	n := 1
+	for _, c := range f.children {
+		n += count(c.sub)
+	}
+	return n
+}
+
+// settle lists and reads until nothing vanishes in between.
+func (s *Scanner) settle(ctx context.Context, first func(*pass) error) (Index, error) {
+	s.warnings = s.warnings[:0]
+	p := &pass{ctx: ctx, s: s}
+	err := first(p)
+	for i := 0; err == nil; i++ {
+		var again []*folder
+		if again, err = p.read(); err != nil || len(again) == 0 {
+			break
+		}
+		if i == attempts {
+			err = &ChangingError{cmpOr(again[0].path, ".")}
+			break
+		}
+		for _, f := range again {
+			if err = p.list(f, false); err != nil {
+				break
+			}
+		}
+	}
+	if s.broken = err != nil; s.broken {
+		return nil, err
+	}
+	ix := flatten(make(Index, 0, 256), s.top)
+	slices.SortFunc(s.warnings, func(a, b Warning) int { return strings.Compare(a.Path, b.Path) })
+	s.warnings = slices.Compact(s.warnings)
+	return ix, nil
+}
+
+func cmpOr(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
+}
+
+// nearest returns the folder with that path, or the closest above it.
+func (s *Scanner) nearest(dir string) *folder {
+	f := s.top
+	if dir = path.Clean(dir); dir == "." {
+		return f
+	}
+	for name := range strings.SplitSeq(dir, "/") {
+		i, ok := f.find(name + "/")
+		if !ok {
+			return f
+		}
+		f = f.children[i].sub
+	}
+	return f
+}
+
+func (f *folder) find(key string) (int, bool) {
+	return slices.BinarySearchFunc(f.children, key, func(c child, k string) int { return strings.Compare(c.key, k) })
+}
+
+func (f *folder) join(name string) string {
+	if f.path == "" {
+		return name
+	}
+	return f.path + "/" + name
+}
+
+func flatten(ix Index, f *folder) Index {
+	for _, c := range f.children {
+		if c.sub != nil {
+			ix = flatten(ix, c.sub)
+		} else {
+			ix = append(ix, c.file.Entry)
+		}
+	}
+	return ix
+}
+
+// ignored asks the project's patterns, then .gitignore files from the deepest
+// to the highest, then the defaults; the first that decides wins.
+func (s *Scanner) ignored(in *folder, name string, dir bool) bool {
+	full := in.join(name)
+	if name == ".git" || full == Reserved {
+		return true
+	}
+	if ignored, decided := s.extra.match(full, name, dir); decided {
+		return ignored
+	}
+	for f := in; f != nil; f = f.parent {
+		if len(f.rules) == 0 {
+			continue
+		}
+		rel := full
+		if f.path != "" {
+			rel = full[len(f.path)+1:]
+		}
+		if ignored, decided := f.rules.match(rel, name, dir); decided {
+			return ignored
+		}
+	}
+	ignored, _ := s.defaults.match(full, name, dir)
+	return ignored
+}
+
+func (s *Scanner) full(rel string) string { return filepath.Join(s.root, filepath.FromSlash(rel)) }
+
+// gone tells whether an error means that a path is no longer what it was.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || isNotDir(err) }
+
+// loadRules reads the folder's .gitignore when it changed and tells whether
+// it did. A link of that name counts for nothing, as with git.
+func (s *Scanner) loadRules(f *folder) (changed bool, err error) {
+	rel := f.join(".gitignore")
+	info, err := os.Lstat(s.full(rel))
+	if err != nil || !info.Mode().IsRegular() {
+		if err != nil && !gone(err) {
+			return false, &ReadError{rel, err}
+		}
+		changed = f.rulesID != identity{}
+		f.rules, f.rulesID = nil, identity{}
+		return changed, nil
+	}
+	// Small and rarely there: read each time, compared by content.
+	raw, err := os.ReadFile(s.full(rel))
+	if err != nil {
+		if gone(err) {
+			return false, nil
+		}
+		return false, &ReadError{rel, err}
+	}
+	rs := parseRules(string(raw))
+	changed = !slices.Equal(rs, f.rules)
+	f.rules, f.rulesID = rs, identify(info)
+	return changed, nil
+}
