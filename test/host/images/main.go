@@ -1,0 +1,74 @@
+// images makes sure that the container engine of this machine has the images
+// that tests need: it pulls them where a registry answers and builds them
+// where none does.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/nodeimage"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/runtimeimage"
+)
+
+// bench is the image of the benchmark's peer: rsync beside Python.
+const bench = "kubectl-ai/bench-rsync:1"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	nodeTag := flag.String("node-tag", nodeimage.DefaultTag, "name of the node image")
+	pythonTag := flag.String("python-tag", runtimeimage.Python, "name of the Python image")
+	flag.Usage = func() {
+		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|bench ...")
+	}
+	flag.Parse()
+	if err := run(ctx, *nodeTag, *pythonTag, flag.Args()); err != nil {
+		os.Exit(explain.Print(os.Stderr, err))
+	}
+}
+
+func run(ctx context.Context, nodeTag, pythonTag string, wanted []string) error {
+	e, err := engine.Detect(ctx)
+	if err != nil {
+		return err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	cache = filepath.Join(cache, "kubectl-ai", "nodeimage")
+	progress := term.NewProgress(term.Streams{IOStreams: genericiooptions.IOStreams{Out: os.Stdout, ErrOut: os.Stderr}})
+	registry := &puller{engine: e, progress: progress}
+	runtimes := &runtimeimage.Builder{Engine: e, Cache: cache, Reporter: progress}
+	for _, want := range wanted {
+		switch want {
+		case "node":
+			err = node(ctx, registry, &nodeimage.Builder{Engine: e, Cache: cache, Reporter: progress}, nodeTag)
+		case "python":
+			if pulled, pullErr := registry.have(ctx, pythonTag); pullErr != nil || pulled {
+				err = pullErr
+				break
+			}
+			_, err = runtimes.Build(ctx, pythonTag)
+		case "bench":
+			_, err = runtimes.Build(ctx, bench, "rsync")
+		default:
+			err = explain.Usagef("no image is called %q: node, python or bench", want)
+		}
+		if err != nil {
+			return fmt.Errorf("image %s: %w", want, err)
+		}
+	}
+	return nil
+}
