@@ -11,7 +11,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // cloud credentials, as kubectl has them
+	"k8s.io/klog/v2"
 
 	"github.com/kubectl-ai/kubectl-ai/cmd/kubectl-ai/payload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/command"
@@ -32,6 +34,10 @@ func main() {
 		<-signals // the second one does not wait for any cleaning
 		os.Exit(explain.ExitInterrupted)
 	}()
+
+	// client-go reports every stream that we close; errors that matter come
+	// back as errors.
+	klog.SetLogger(logr.Discard())
 
 	streams := term.System()
 	root := command.NewRoot(streams, payload.FS(), version)

@@ -32,10 +32,11 @@ exactly that code to production.
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 5 a gate refused, 124 timeout, 130 interrupted.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ai"},
-		Args:          cobra.ArbitraryArgs,
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ai"},
+		Args:                       cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
@@ -53,6 +54,13 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		addConnectionFlag(root, f, name)
 	}
 	root.AddCommand(
+		NewCmdSandbox(f),
+		NewCmdDev(f),
+		NewCmdVerify(f),
+		NewCmdPromote(f),
+		NewCmdHistory(f),
+		NewCmdRollback(f),
+		newCmdDigest(f),
 		newCmdExplain(f),
 		newCmdVersion(f),
 	)

@@ -40,6 +40,7 @@ as it is, and clusters that other tools made are never touched.`,
 		newCmdSandboxStart(f),
 		newCmdSandboxDelete(f),
 		newCmdSandboxLoad(f),
+		NewCmdSandboxImage(f),
 	)
 	return cmd
 }

@@ -4,6 +4,11 @@ package explain
 // entries come last, because their matches are the widest.
 var catalogues = [][]Entry{
 	projectEntries,
+	sandboxEntries,
+	nodeimageEntries,
+	gpuEntries,
+	reloadEntries,
+	promoteEntries,
 	clusterEntries,
 	generalEntries,
 }

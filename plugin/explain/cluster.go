@@ -41,3 +41,15 @@ var clusterEntries = []Entry{
 		Long:  "No connection to the API server of that context could be made. A stopped sandbox comes back with `kubectl ai sandbox start`.",
 	},
 }
+
+// NotASandboxError says that a command for sandboxes was aimed elsewhere.
+type NotASandboxError struct{ Context string }
+
+func (e *NotASandboxError) Error() string {
+	return fmt.Sprintf("context %q is no sandbox of kubectl ai", e.Context)
+}
+
+// DiffersError says that a comparison found a difference.
+type DiffersError struct{ What, From string }
+
+func (e *DiffersError) Error() string { return e.What + " differs from " + e.From }

@@ -84,8 +84,9 @@ type tracker struct {
 	send       func(Event)
 }
 
-func (t *tracker) ranks(pod *corev1.Pod) []Rank {
-	names := pod.Annotations[t.annotation]
+// Ranks returns the ranks of a pod; annotation lists their containers.
+func Ranks(pod *corev1.Pod, annotation string) []Rank {
+	names := pod.Annotations[annotation]
 	if names == "" {
 		return nil
 	}
@@ -101,7 +102,7 @@ func (t *tracker) update(pod *corev1.Pod) {
 		t.gone(pod)
 		return
 	}
-	for _, rank := range t.ranks(pod) {
+	for _, rank := range Ranks(pod, t.annotation) {
 		key := rank.PodUID + "/" + rank.Container
 		if why := Trouble(pod); why != t.trouble[key] {
 			t.trouble[key] = why
@@ -123,7 +124,7 @@ func (t *tracker) update(pod *corev1.Pod) {
 }
 
 func (t *tracker) gone(pod *corev1.Pod) {
-	for _, rank := range t.ranks(pod) {
+	for _, rank := range Ranks(pod, t.annotation) {
 		key := rank.PodUID + "/" + rank.Container
 		if _, ok := t.started[key]; ok {
 			delete(t.started, key)

@@ -36,11 +36,9 @@ const (
 	Production = "production"
 )
 
-// Code formats: how the code tree reaches a container in an environment.
-const (
-	FormatLayer     = "layer"     // a layer on the runtime image
-	FormatConfigMap = "configMap" // immutable ConfigMaps, below 1 MiB
-)
+// FormatLayer is the code format of an environment: how the code tree reaches
+// a container there. It is a layer on the runtime image.
+const FormatLayer = "layer"
 
 // Project is a bundle with its settings, all defaults filled in.
 type Project struct {
@@ -76,7 +74,7 @@ type Environment struct {
 	Overlay    string // absolute path
 	Context    string // kubeconfig context; empty: the caller decides
 	Namespace  string // empty: what the overlay says, else default
-	CodeFormat string // FormatLayer or FormatConfigMap
+	CodeFormat string // FormatLayer
 	Registry   string // host[:port][/path] that images are pushed to
 }
 
@@ -271,9 +269,9 @@ func (f *file) project(root, path string) (*Project, error) {
 		switch env.CodeFormat {
 		case "":
 			env.CodeFormat = FormatLayer
-		case FormatLayer, FormatConfigMap:
+		case FormatLayer:
 		default:
-			return nil, bad("environments.%s.codeFormat %q: want %s or %s", name, env.CodeFormat, FormatLayer, FormatConfigMap)
+			return nil, bad("environments.%s.codeFormat %q: want %s", name, env.CodeFormat, FormatLayer)
 		}
 		p.Environments[name] = env
 	}

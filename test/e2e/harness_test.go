@@ -151,7 +151,7 @@ func eventually(t *testing.T, within time.Duration, check func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %v: %v", within, err)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -1,0 +1,164 @@
+package apply
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+)
+
+// retry is how long a watch that ended rests before it begins again.
+const retry = 500 * time.Millisecond
+
+// event is what a followed list says: a full list, or one object of it.
+type event struct {
+	full    []*unstructured.Unstructured // with reset
+	reset   bool
+	object  *unstructured.Unstructured
+	deleted bool
+}
+
+// follow lists and watches until ctx ends, handing events to send. It starts
+// over when the watch ends or its version is too old. What the server forbids
+// or does not serve ends it.
+func follow(ctx context.Context, resource dynamic.ResourceInterface, options metav1.ListOptions, send func(event)) error {
+	for ctx.Err() == nil {
+		err := followOnce(ctx, resource, options, send)
+		if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry):
+		}
+	}
+	return nil
+}
+
+func followOnce(ctx context.Context, resource dynamic.ResourceInterface, options metav1.ListOptions, send func(event)) error {
+	list, err := resource.List(ctx, options)
+	if err != nil {
+		return err
+	}
+	full := make([]*unstructured.Unstructured, len(list.Items))
+	for i := range list.Items {
+		full[i] = &list.Items[i]
+	}
+	send(event{full: full, reset: true})
+	options.ResourceVersion = list.GetResourceVersion()
+	options.AllowWatchBookmarks = true
+	w, err := resource.Watch(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-w.ResultChan():
+			if !ok {
+				return nil
+			}
+			obj, isObject := e.Object.(*unstructured.Unstructured)
+			switch e.Type {
+			case watch.Added, watch.Modified, watch.Deleted:
+				if isObject {
+					send(event{object: obj, deleted: e.Type == watch.Deleted})
+				}
+			case watch.Error:
+				return apierrors.FromObject(e.Object)
+			}
+		}
+	}
+}
+
+func byName(name string) metav1.ListOptions {
+	return metav1.ListOptions{FieldSelector: "metadata.name=" + name}
+}
+
+// until follows one object until done says so. A nil object means that there
+// is none.
+func (c *Client) until(ctx context.Context, ref Ref, done func(*unstructured.Unstructured) bool) error {
+	m, err := c.mapping(ref.GroupKind(), "")
+	if err != nil {
+		return err
+	}
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	reached := false
+	check := func(obj *unstructured.Unstructured) {
+		if done(obj) {
+			reached = true
+			cancel()
+		}
+	}
+	err = follow(inner, at(c.Dynamic, m, ref.Namespace), byName(ref.Name), func(e event) {
+		switch {
+		case e.reset && len(e.full) == 0:
+			check(nil)
+		case e.reset:
+			check(e.full[0])
+		case e.deleted:
+			check(nil)
+		default:
+			check(e.object)
+		}
+	})
+	if reached {
+		return nil
+	}
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return &ObjectError{Action: "wait for", Ref: ref, Err: err}
+}
+
+// gone waits until the object with that UID is no more.
+func (c *Client) gone(ctx context.Context, ref Ref, uid types.UID) error {
+	return c.until(ctx, ref, func(obj *unstructured.Unstructured) bool { return obj == nil || obj.GetUID() != uid })
+}
+
+// established waits until the CRDs among the changes are served.
+func (c *Client) established(ctx context.Context, changes []*Change) error {
+	for _, change := range changes {
+		if !isCRD(change.Ref) {
+			continue
+		}
+		err := c.until(ctx, change.Ref, func(obj *unstructured.Unstructured) bool {
+			return obj != nil && condition(obj, "Established") == "True" && condition(obj, "NamesAccepted") == "True"
+		})
+		if err != nil {
+			return fmt.Errorf("CRD is not served: %w", err)
+		}
+	}
+	return nil
+}
+
+// condition returns the status of a condition, "" for none.
+func condition(obj *unstructured.Unstructured, kind string) string {
+	status, _ := conditionOf(obj, kind)
+	return status
+}
+
+func conditionOf(obj *unstructured.Unstructured, kind string) (status, message string) {
+	conditions, _, _ := unstructured.NestedSlice(obj.Object, "status", "conditions")
+	for _, item := range conditions {
+		c, ok := item.(map[string]any)
+		if ok && c["type"] == kind {
+			status, _ := c["status"].(string)
+			message, _ := c["message"].(string)
+			if reason, _ := c["reason"].(string); reason != "" {
+				message = reason + ": " + message
+			}
+			return status, message
+		}
+	}
+	return "", ""
+}

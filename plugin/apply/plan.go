@@ -1,0 +1,100 @@
+package apply
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Action is what a plan does with an object.
+type Action string
+
+// The actions.
+const (
+	Create    Action = "create"
+	Update    Action = "update"
+	Unchanged Action = "unchanged"
+	// Replace: the change is immutable, so the object has to be deleted and
+	// made anew. Whoever plans decides whether that may be.
+	Replace Action = "replace"
+	Prune   Action = "prune"
+)
+
+// Change is one object of a plan.
+type Change struct {
+	Action Action
+	Ref    Ref
+	// Want is the object as it is applied; nil for Prune.
+	Want *unstructured.Unstructured
+	// Live is the object as it is; nil for Create, and for an object that its
+	// receipt proved unchanged.
+	Live *unstructured.Unstructured
+	// Result is the object as the server says it will be; nil where that
+	// could not be asked.
+	Result *unstructured.Unstructured
+	// Unverified says why the server could not be asked, "" when it was.
+	Unverified string
+	// Immutable lists the fields that make a Replace necessary.
+	Immutable []string
+	// receipt is what proved the object unchanged.
+	receipt *Receipt
+}
+
+// Plan is what would happen to each object, in the order of stages.
+type Plan struct {
+	Changes []Change
+	mask    *Masker
+}
+
+// Count returns how many objects have the action.
+func (p *Plan) Count(a Action) int {
+	n := 0
+	for _, c := range p.Changes {
+		if c.Action == a {
+			n++
+		}
+	}
+	return n
+}
+
+// Writes says whether anything would be written.
+func (p *Plan) Writes() bool { return p.Count(Unchanged) != len(p.Changes) }
+
+// Summary is the plan in a line: "3 created, 1 changed, 5 unchanged".
+func (p *Plan) Summary() string {
+	var parts []string
+	for _, item := range []struct {
+		action Action
+		word   string
+		always bool
+	}{
+		{Create, "created", true},
+		{Update, "changed", true},
+		{Replace, "replaced", false},
+		{Unchanged, "unchanged", true},
+		{Prune, "pruned", false},
+	} {
+		if n := p.Count(item.action); n > 0 || item.always {
+			parts = append(parts, fmt.Sprintf("%d %s", n, item.word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Immutables returns an *ImmutableError for each object that would have to be
+// replaced.
+func (p *Plan) Immutables() []error {
+	var errs []error
+	for _, c := range p.Changes {
+		if c.Action == Replace {
+			errs = append(errs, &ImmutableError{Ref: c.Ref, Fields: c.Immutable})
+		}
+	}
+	return errs
+}
+
+// AddPrune adds the deletion of a live object to the plan.
+func (p *Plan) AddPrune(live *unstructured.Unstructured) {
+	p.Changes = append(p.Changes, Change{Action: Prune, Ref: RefOf(live), Live: live})
+}

@@ -1,0 +1,98 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-ai/kubectl-ai/kustomize/bundle"
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+)
+
+// rendered is a bundle as one environment sees it.
+type rendered struct {
+	project   *project.Project
+	env       project.Environment
+	namespace string
+	objects   []*unstructured.Unstructured
+	targets   []workload.Target
+}
+
+// render loads the project in dir, builds the environment's overlay and finds
+// the containers that get the code. A namespace given on the command line
+// wins over the project file's, that over the overlay's.
+func render(dir, environment, namespace string) (*rendered, error) {
+	p, err := project.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	env, err := p.Environment(environment)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := bundle.Render(env.Overlay)
+	if err != nil {
+		return nil, err
+	}
+	code := p.Code[0]
+	targets, err := workload.Select(objects, code.MountPath, code.Targets)
+	if err != nil {
+		return nil, err
+	}
+	r := &rendered{project: p, env: env, objects: objects, targets: targets}
+	switch {
+	case namespace != "":
+		r.namespace = namespace
+	case env.Namespace != "":
+		r.namespace = env.Namespace
+	case targets[0].Object.GetNamespace() != "":
+		r.namespace = targets[0].Object.GetNamespace()
+	default:
+		r.namespace = "default"
+	}
+	return r, nil
+}
+
+// dirArg returns the bundle's folder: the argument, or the working directory.
+func dirArg(args []string) string {
+	if len(args) == 0 {
+		return "."
+	}
+	return args[0]
+}
+
+// newCmdDigest returns `kubectl ai digest`.
+func newCmdDigest(f *Factory) *cobra.Command {
+	return &cobra.Command{
+		Use:   "digest [DIR]",
+		Short: "Print the digest of a bundle's code as it is on this machine",
+		Long: `Prints the digest that receipts, releases and image annotations carry. It is
+the SHA-256 over one line per file, sorted by path:
+
+  <f|x|l> <SHA-256 of the content, or of a link's target>  <path>
+
+f is a file, x an executable one, l a symbolic link; so find, sort and
+sha256sum recompute it. Ignored files are not part of it.`,
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := project.Load(dirArg(args))
+			if err != nil {
+				return err
+			}
+			index, err := scan(cmd.Context(), p.Code[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(f.Streams.Out, index.Digest())
+			return err
+		},
+	}
+}
+
+func scan(ctx context.Context, code project.Code) (tree.Index, error) {
+	return tree.Scan(ctx, code.Path, tree.Options{Ignore: code.Ignore})
+}

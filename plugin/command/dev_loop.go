@@ -1,0 +1,223 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/watch"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
+)
+
+// cacheBytes bounds the earlier versions of files that are kept so that an
+// edit travels as a difference.
+const cacheBytes = 128 << 20
+
+// loop follows the code on this machine and the ranks in the cluster.
+type loop struct {
+	f       *Factory
+	t       *target
+	o       *DevOptions
+	ranks   int // how many the manifests ask for
+	scanner *tree.Scanner
+	cache   *session.Cache
+	gang    *session.Gang
+	lines   observe.Lines
+	cancel  context.CancelCauseFunc
+
+	mu      sync.Mutex
+	saved   map[tree.Digest]time.Time // when a version was seen on this machine
+	last    tree.Index                // delivered
+	running map[string]wire.Receipt   // by pod UID and container
+}
+
+// errDelivered ends the loop of --once.
+var errDelivered = errors.New("delivered")
+
+func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
+	code := t.project.Code[0]
+	l := &loop{
+		f: f, t: t, o: o, ranks: ranks,
+		scanner: tree.NewScanner(code.Path, tree.Options{Ignore: code.Ignore}),
+		cache:   session.NewCache(cacheBytes),
+		saved:   map[tree.Digest]time.Time{},
+		running: map[string]wire.Receipt{},
+	}
+	said := f.Streams.Out
+	if o.Output == "json" {
+		said = f.Streams.ErrOut
+	}
+	l.lines = observe.LinesTo(said)
+	host, _ := os.Hostname()
+	l.gang = session.NewGang(t.dial(), fmt.Sprintf("pid %d on %s", os.Getpid(), host), session.Events{
+		Delivered: l.delivered,
+		Refused:   func(err error) { f.Streams.Talk("not delivered, all ranks run on as they are: %v", err) },
+		Lost: func(r session.Rank, err error) {
+			f.Streams.Talk("lost %s: %v; connecting again", r.Name, err)
+		},
+		Exited: func(r session.Rank, e wire.Exited) {
+			f.Streams.Talk("%s ended with code %d %s: its pod waits for the next save", r.Name, e.Code, e.Message)
+		},
+	})
+	return l
+}
+
+// run serves until ctx ends, or until --once has its receipts.
+func (l *loop) run(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	l.cancel = cancel
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.gang.Run(ctx) })
+	group.Go(func() error { return l.code(ctx) })
+	group.Go(func() error {
+		return observe.Watch(ctx, l.t.client, l.t.selection(), func(e observe.Event) { l.pod(ctx, e) })
+	})
+	err := group.Wait()
+	switch {
+	case errors.Is(context.Cause(ctx), errDelivered):
+		return nil
+	case err != nil:
+		return err
+	case parent.Err() != nil:
+		cause := context.Cause(parent)
+		if errors.Is(cause, context.DeadlineExceeded) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return fmt.Errorf("%d of %d ranks run the code: %w", len(l.running), l.ranks, cause)
+		}
+		return cause
+	}
+	return nil
+}
+
+// code publishes the tree, and again whenever its content changes.
+func (l *loop) code(ctx context.Context) error {
+	root := l.t.project.Code[0].Path
+	changed := make(chan struct{}, 1)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return watch.Watch(ctx, root, changed, func(s string) { l.f.Streams.Talk("%s", s) }) })
+	group.Go(func() error {
+		var last tree.Digest
+		complaint := ""
+		for {
+			seen := time.Now()
+			index, err := l.scanner.Scan(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil
+			case err != nil && last == tree.Digest{}:
+				return err
+			case err != nil:
+				if err.Error() != complaint { // the ranks run on with what they have
+					complaint = err.Error()
+					l.f.Streams.Talk("not delivered: %v", err)
+				}
+			case len(index) == 0 && last != tree.Digest{}:
+				l.f.Streams.Talk("not delivered: %s is empty", root)
+			default:
+				if digest := index.Digest(); digest != last {
+					last, complaint = digest, ""
+					l.mu.Lock()
+					l.saved[digest] = seen
+					l.mu.Unlock()
+					l.gang.Publish(ctx, session.NewVersion(root, index, l.cache))
+				}
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-changed:
+			}
+		}
+	})
+	return group.Wait()
+}
+
+// pod brings a rank to the gang, takes it away, or says what holds it up.
+func (l *loop) pod(ctx context.Context, e observe.Event) {
+	rank := sessionRank(e.Rank)
+	switch {
+	case e.Trouble != "":
+		l.f.Streams.Talk("%s waits: %s", e.Rank.Name(), e.Trouble)
+	case e.Gone:
+		l.mu.Lock()
+		delete(l.running, rank.ID)
+		l.mu.Unlock()
+		l.gang.Remove(ctx, rank.ID)
+	default:
+		l.gang.Add(ctx, rank)
+		go func() {
+			if err := observe.Follow(ctx, l.t.client, l.t.namespace, e.Rank, l.lines); err != nil && ctx.Err() == nil {
+				l.f.Streams.Talk("%v", err)
+			}
+		}()
+	}
+}
+
+// delivered prints the receipts of a generation.
+func (l *loop) delivered(d session.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changes := d.Version.Index.Diff(l.last)
+	l.last = d.Version.Index
+	for _, r := range d.Receipts {
+		l.running[r.PodUID+"/"+r.Container] = r
+		if l.o.Output == "json" {
+			if line, err := json.Marshal(r); err == nil {
+				_, _ = fmt.Fprintf(l.f.Streams.Out, "%s\n", line)
+			}
+		}
+	}
+	current := 0
+	for _, r := range l.running {
+		if r.TreeDigest == d.Version.Digest {
+			current++
+		}
+	}
+	took := ""
+	if seen, ok := l.saved[d.Version.Digest]; ok && !d.Adopted {
+		took = fmt.Sprintf(" · verified in %d ms · running in %d ms", d.Staged.Sub(seen).Milliseconds(), d.Done.Sub(seen).Milliseconds())
+	}
+	clear(l.saved)
+	how := "running on"
+	if d.Adopted {
+		how = "already running on"
+	}
+	l.f.Streams.Talk("gen %d · %s · %s · %s %d/%d ranks%s", d.Generation, files(changes.Len()), d.Version.Digest.Short(), how, current, l.ranks, took)
+	if l.o.Once && current >= l.ranks {
+		if l.o.Output == "" {
+			for _, r := range slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }) {
+				_, _ = fmt.Fprintf(l.f.Streams.Out, "receipt: %s/%s rank %d runs %s, pid %d\n", r.Pod, r.Container, r.Rank, r.TreeDigest, r.PID)
+			}
+		}
+		l.cancel(errDelivered)
+	}
+}
+
+func files(n int) string {
+	if n == 1 {
+		return "1 file"
+	}
+	return fmt.Sprintf("%d files", n)
+}
+
+// rankName is how a receipt's rank is called: by its number where it has one.
+func rankName(r session.Rank) string {
+	if r.Index >= 0 {
+		return fmt.Sprintf("rank %d (%s)", r.Index, strings.TrimSuffix(r.Name, "/"))
+	}
+	return r.Name
+}

@@ -1,0 +1,156 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
+)
+
+// VerifyOptions are the arguments of `verify`.
+type VerifyOptions struct {
+	Dir     string
+	Output  string
+	Timeout time.Duration
+}
+
+// verification is what `verify -o json` prints.
+type verification struct {
+	APIVersion string         `json:"apiVersion"`
+	Kind       string         `json:"kind"`
+	Local      tree.Digest    `json:"local"`
+	Ranks      []verifiedRank `json:"ranks"`
+}
+
+type verifiedRank struct {
+	Name        string            `json:"name"`
+	Rank        int               `json:"rank"`
+	Generation  uint64            `json:"generation"`
+	TreeDigest  tree.Digest       `json:"treeDigest"`
+	Same        bool              `json:"same"`
+	Differences []wire.Difference `json:"differences,omitempty"`
+}
+
+// NewCmdVerify returns `kubectl ai verify`.
+func NewCmdVerify(f *Factory) *cobra.Command {
+	o := &VerifyOptions{}
+	cmd := &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Ask every rank to hash the code it has, and compare with this machine",
+		Long: `Every rank hashes its files from disk. The digests are compared with the code on
+this machine; what differs is named, and the exit code is then 5. Nothing is
+changed. It may run while dev is connected.`,
+		Args: atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Dir = dirArg(args)
+			if err := checkOutput(o.Output); err != nil {
+				return err
+			}
+			return o.Run(cmd.Context(), f)
+		},
+	}
+	addOutput(cmd, &o.Output)
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long the ranks may take")
+	return cmd
+}
+
+// Run verifies all ranks at once.
+func (o *VerifyOptions) Run(ctx context.Context, f *Factory) error {
+	t, err := openTarget(ctx, f, o.Dir)
+	if err != nil {
+		return err
+	}
+	index, err := scan(ctx, t.project.Code[0])
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	ranks, err := t.ranks(ctx)
+	if err != nil {
+		return err
+	}
+	report := verification{APIVersion: outputVersion, Kind: "Verification", Local: index.Digest(), Ranks: make([]verifiedRank, len(ranks))}
+	var group errgroup.Group
+	for i, r := range ranks {
+		group.Go(func() error {
+			v, err := session.Verify(ctx, t.dial(), r)
+			if err != nil {
+				return err
+			}
+			report.Ranks[i] = verifiedRank{Name: r.Name, Rank: r.Index, Generation: v.Generation, TreeDigest: v.Digest, Same: v.Digest == report.Local, Differences: v.Differences}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	names := make([]string, len(ranks))
+	var differing []string
+	for i, r := range report.Ranks {
+		names[i] = "rank/" + r.Name
+		if !r.Same {
+			differing = append(differing, r.Name)
+		}
+	}
+	if err := printAs(f.Streams.Out, o.Output, report, names, func(w io.Writer) error { return report.table(w) }); err != nil {
+		return err
+	}
+	if len(differing) > 0 {
+		return &explain.DiffersError{What: strings.Join(differing, ", "), From: "the code on this machine (" + report.Local.Short() + ")"}
+	}
+	return nil
+}
+
+func (v verification) table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintf(t, "WHERE\tGENERATION\tDIGEST\tSAME\n")
+	_, _ = fmt.Fprintf(t, "this machine\t\t%s\t\n", v.Local)
+	for _, r := range v.Ranks {
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%t\n", rankName(session.Rank{Name: r.Name, Index: r.Rank}), r.Generation, r.TreeDigest, r.Same)
+		for _, d := range r.Differences {
+			_, _ = fmt.Fprintf(t, "  %s\t\t%s\t\n", d.Path, d.What)
+		}
+	}
+	return t.Flush()
+}
+
+// errNoRanks says that nothing of the bundle runs.
+var errNoRanks = errors.New("no rank of the bundle runs: kubectl ai dev starts it")
+
+// ranks returns the ranks that run now, by their number.
+func (t *target) ranks(ctx context.Context) ([]session.Rank, error) {
+	s := t.selection()
+	pods, err := t.client.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: s.Selector})
+	if err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	var ranks []session.Rank
+	for i := range pods.Items {
+		if pods.Items[i].Status.Phase == corev1.PodRunning && pods.Items[i].DeletionTimestamp == nil {
+			for _, r := range observe.Ranks(&pods.Items[i], s.Annotation) {
+				ranks = append(ranks, sessionRank(r))
+			}
+		}
+	}
+	if len(ranks) == 0 {
+		return nil, errNoRanks
+	}
+	slices.SortFunc(ranks, func(a, b session.Rank) int { return a.Index - b.Index })
+	return ranks, nil
+}

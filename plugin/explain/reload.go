@@ -1,0 +1,66 @@
+package explain
+
+import (
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+)
+
+var reloadEntries = []Entry{
+	{
+		ID: "SYNC-001", Exit: ExitFailed, Match: As[*session.BusyError](),
+		Next: Text("end the other kubectl ai dev, or work in a copy of the bundle with another namespace"),
+		Long: "One dev delivers to a workload at a time: two would overwrite each other's generations. The message names the other one.",
+	},
+	{
+		ID: "SYNC-002", Exit: ExitGate, Match: As[*DiffersError](),
+		Next: Text("kubectl ai dev"),
+		Long: "A rank's files, hashed from its disk, are not those on this machine. Either the code was saved while no dev was connected, or something in the pod wrote to it.",
+	},
+	{
+		ID: "SYNC-003", Exit: ExitUsage, Match: As[*tree.PathError](),
+		Next: Text("rename the file, or name it under code[].ignore in kubectl-ai.yaml"),
+		Long: "A file of the code cannot be part of a tree: its name is not UTF-8, is reserved, or the file changes faster than it can be read.",
+	},
+	{
+		ID: "SYNC-004", Exit: ExitPrecondition, Match: As[*inject.NoArgvError](),
+		Next: Text("give the container a command in the manifest"),
+		Long: "dev starts the container's own command under its agent, so it has to know that command: from the manifest, else from the image's configuration in the engine or in its registry.",
+	},
+	{
+		ID: "SYNC-005", Exit: ExitUsage, Match: As[*inject.UnsupportedError](),
+		Next: Text("use a Job, Deployment, StatefulSet or JobSet in the sandbox overlay"),
+		Long: "An operator writes this kind's command itself, so that dev could not keep the process. promote takes such bundles to clusters all the same.",
+	},
+	{
+		ID: "SYNC-006", Exit: ExitPrecondition, Match: As[*NotASandboxError](),
+		Next: Text("kubectl ai sandbox create; then name its context in kubectl-ai.yaml or with --context"),
+		Long: "dev replaces commands and mounts volumes over code, which is nothing to do to a cluster that others use. It works in clusters that `kubectl ai sandbox create` made.",
+	},
+	{
+		ID: "APPLY-001", Exit: ExitFailed, Match: As[*apply.ConflictError](),
+		Next: Text("kubectl get OBJECT -o yaml --show-managed-fields"),
+		Long: "Another field manager owns a field that the bundle sets. Nothing was forced and nothing was written. Remove the field from the bundle, or let the other manager go.",
+	},
+	{
+		ID: "APPLY-002", Exit: ExitPrecondition, Match: As[*apply.UnservedError](),
+		Next: Text("kubectl api-resources; install the operator that brings the kind"),
+		Long: "The bundle holds an object of a kind that this cluster does not serve.",
+	},
+	{
+		ID: "APPLY-003", Exit: ExitFailed, Match: As[*apply.ForeignError](),
+		Next: Text("rename the object in the bundle, or delete the one that is there"),
+		Long: "An object of that name exists and no release of this project made it. It is not overwritten.",
+	},
+	{
+		ID: "APPLY-004", Exit: ExitFailed, Match: As[*apply.PodError](),
+		Next: From(func(e *apply.PodError) string { return "kubectl describe pod -n " + e.Namespace + " " + e.Pod }),
+		Long: "A pod does not run and waiting longer does not help: its image cannot be pulled, its container cannot be made or keeps crashing, or it fits on no node.",
+	},
+	{
+		ID: "APPLY-005", Exit: ExitFailed, Match: As[*apply.FailedError](),
+		Next: Text("kubectl logs of the pods that are named"),
+		Long: "A workload failed: a Job reached its backoff limit or its deadline, or a rollout cannot progress.",
+	},
+}

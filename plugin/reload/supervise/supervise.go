@@ -1,0 +1,165 @@
+// Package supervise runs one process of a container, and its next, and its
+// next: it starts a command in a process group of its own, stops the whole
+// group, reaps orphans as PID 1 has to, and outlives every exit.
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spec is a process to start.
+type Spec struct {
+	Argv []string
+	Dir  string
+	Env  []string
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	PID     int
+	Code    int // 128 + signal for a signal, as shells say it
+	Message string
+}
+
+// Process is a running process. Done is closed when it has ended.
+type Process struct {
+	PID  int
+	Done chan struct{}
+	exit Exit
+}
+
+// Exit returns how the process ended; only after Done.
+func (p *Process) Exit() Exit { return p.exit }
+
+// Start starts a process whose output is the container's own. A command that
+// does not exist ends at once with code 127, as in a shell; it is no error of
+// the caller's.
+func Start(spec Spec) *Process {
+	p := &Process{Done: make(chan struct{})}
+	path, err := look(spec)
+	if err == nil {
+		var child *os.Process
+		child, err = os.StartProcess(path, spec.Argv, &os.ProcAttr{
+			Dir: spec.Dir, Env: spec.Env,
+			Files: []*os.File{nil, os.Stdout, os.Stderr}, //nolint:forbidigo // the child speaks on the container's own streams
+			Sys:   &syscall.SysProcAttr{Setpgid: true},
+		})
+		if err == nil {
+			p.PID = child.Pid
+			go p.wait(child)
+			return p
+		}
+	}
+	p.exit = Exit{Code: 127, Message: err.Error()}
+	if errors.Is(err, fs.ErrPermission) {
+		p.exit.Code = 126
+	}
+	close(p.Done)
+	return p
+}
+
+// look finds the program the way execvp does, in the PATH of the process.
+func look(spec Spec) (string, error) {
+	name := spec.Argv[0]
+	if strings.Contains(name, "/") {
+		if !filepath.IsAbs(name) {
+			return filepath.Join(spec.Dir, name), nil
+		}
+		return name, nil
+	}
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, e := range spec.Env {
+		if value, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = value
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		full := filepath.Join(dir, name)
+		if info, err := os.Stat(full); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return full, nil
+		}
+	}
+	return "", fmt.Errorf("%s: %w in PATH", name, exec.ErrNotFound)
+}
+
+func (p *Process) wait(child *os.Process) {
+	defer close(p.Done)
+	state, err := child.Wait()
+	p.exit = Exit{PID: p.PID}
+	if err != nil {
+		p.exit.Code, p.exit.Message = 1, err.Error()
+		return
+	}
+	p.exit.Code = state.ExitCode()
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		p.exit.Code = 128 + int(status.Signal())
+		p.exit.Message = status.Signal().String()
+	}
+	// What the process left in its group must not live beside the next one.
+	_ = syscall.Kill(-p.PID, syscall.SIGKILL)
+}
+
+// Stop ends the whole group: the signal first, SIGKILL when grace is over.
+// It returns when the process is gone.
+func (p *Process) Stop(sig syscall.Signal, grace time.Duration) {
+	if p.PID == 0 {
+		return
+	}
+	_ = syscall.Kill(-p.PID, sig)
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-p.Done:
+	case <-timer.C:
+		_ = syscall.Kill(-p.PID, syscall.SIGKILL)
+		<-p.Done
+	}
+}
+
+// Signal returns the signal of a name such as TERM or SIGUSR1.
+func Signal(name string) (syscall.Signal, error) {
+	if s := unix.SignalNum("SIG" + strings.TrimPrefix(strings.ToUpper(name), "SIG")); s != 0 {
+		return s, nil
+	}
+	return 0, fmt.Errorf("unknown signal %q", name)
+}
+
+// Reap takes orphans that end, for as long as the program lives. Only PID 1
+// gets any. A child that was started here is left to its own Wait.
+func Reap(mine func(pid int) bool) {
+	ended := make(chan os.Signal, 16)
+	signal.Notify(ended, syscall.SIGCHLD)
+	go func() {
+		for range ended {
+			for reapOne(mine) {
+			}
+		}
+	}()
+}
+
+// reapOne looks at a child that has ended without taking it (WNOWAIT), and
+// takes it when it is an orphan.
+func reapOne(mine func(pid int) bool) bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	if err != nil {
+		return false
+	}
+	pid := siginfoPID(&info)
+	if pid == 0 || mine(pid) {
+		return false
+	}
+	_, err = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+	return err == nil
+}
