@@ -41,8 +41,8 @@ func newCmdSandboxImageBuild(f *Factory) *cobra.Command {
   node    (default) what sandbox nodes are made of: Kubernetes ` + nodeimage.Kubernetes + `, containerd,
           runc, etcd, CoreDNS and a storage class, compiled from their Go modules
           on a Debian 12 root, with the base files of kind. ` + "`sandbox create`" + ` uses it by
-          itself when kind's own image is not here. The first time takes about 16
-          minutes on two cores.
+          itself when kind's own image is not here. The first time takes about a
+          quarter of an hour on two cores.
   python  Debian's Python 3.11 with its whole standard library, under the name of
           the image that samples ask for, and a label that says so. A pulled image of
           that name is left as it is.

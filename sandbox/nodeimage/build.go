@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -51,7 +50,7 @@ type Reporter interface {
 // Builder builds node images for an engine.
 type Builder struct {
 	Engine *engine.Engine
-	// Cache is the folder that keeps what was made; some 2 GB.
+	// Cache is the folder that keeps what was made, 1.1 GB.
 	Cache string
 	// Mirror is Debian's; "" is debootstrap's choice.
 	Mirror   string
@@ -113,6 +112,7 @@ func (b *Builder) Build(ctx context.Context, tag string) (Result, error) {
 		return Result{}, err
 	}
 	p.prune()
+	p.removeUntagged(ctx)
 	result.Built = true
 	return result, nil
 }
@@ -229,9 +229,6 @@ func (p *plan) build(ctx context.Context, tag, work string) error {
 	return p.step("Load the image into "+p.Engine.Name, func() error { return p.assemble(ctx, tag, work) })
 }
 
-// firstTime is what compiling everything takes; measured on two cores.
-const firstTime = 16 * time.Minute
-
 func (p *plan) compile(ctx context.Context) error {
 	var todo []source
 	for _, s := range p.sources {
@@ -240,7 +237,7 @@ func (p *plan) compile(ctx context.Context) error {
 		}
 	}
 	if len(todo) == len(p.sources) {
-		p.Reporter.Note("compiling everything takes about %d minutes on two cores the first time, and is kept", int(firstTime.Minutes()))
+		p.Reporter.Note("compiling everything takes about a quarter of an hour on two cores; what is compiled is kept")
 	}
 	for i, s := range todo {
 		step := fmt.Sprintf("Compile %s (%d of %d)", s.label(), i+1, len(todo))
@@ -268,6 +265,20 @@ func (p *plan) programs() programs {
 		}
 	}
 	return all
+}
+
+// removeUntagged removes images of ours that lost their name to a newer one.
+// The engine keeps those that a container is made of.
+func (p *plan) removeUntagged(ctx context.Context) {
+	images, err := List(ctx, p.Engine)
+	if err != nil {
+		return
+	}
+	for _, i := range images {
+		if len(i.Refs) == 0 {
+			_, _ = p.Engine.Run(ctx, nil, "rmi", i.ID)
+		}
+	}
 }
 
 // sweep removes what a killed build left; the caller has the lock.

@@ -180,7 +180,7 @@ func renderModule(s source, published []byte) ([]byte, error) {
 	if err := file.AddGoStmt("1.26"); err != nil {
 		return nil, err
 	}
-	if s.Main == nil {
+	if s.Version != "" {
 		if err := file.AddRequire(s.Module, s.Version); err != nil {
 			return nil, err
 		}

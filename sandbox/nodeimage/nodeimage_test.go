@@ -111,7 +111,8 @@ func TestFlags(t *testing.T) {
 	}{
 		{"stripped", source{}, []string{"-ldflags=-s -w"}},
 		{
-			"variables come in order", source{Set: map[string]string{"b.y": "2", "a.x": "1"}, Tags: []string{"one", "two"}},
+			"variables come in order",
+			source{Set: map[string]string{"b.y": "2", "a.x": "1"}, Tags: []string{"one", "two"}},
 			[]string{"-ldflags=-s -w -X a.x=1 -X b.y=2", "-tags=one,two"},
 		},
 		{"more for the linker", source{LDFlags: "-extldflags -static"}, []string{"-ldflags=-s -w -extldflags -static"}},

@@ -31,7 +31,8 @@ type source struct {
 	Set map[string]string `json:",omitempty"`
 	// LDFlags are what else the linker is told.
 	LDFlags string `json:",omitempty"`
-	// Main is the program itself, where it is one file of ours.
+	// Main is the main package, where it is a file of ours and not the
+	// module's; go calls the program by the module's name.
 	Main []byte `json:",omitempty"`
 	// Staging: the module requires modules that live in its own repository
 	// at v0.0.0, which are published as v0.MINOR.PATCH.
@@ -42,15 +43,23 @@ type source struct {
 // below the module, Output what the go command calls it if not Name.
 type program struct{ Name, Package, Output string }
 
-// sources are all that is compiled, in the order of how long it takes.
+// sources are all that is compiled, the longest first, ours last.
 func sources() []source {
-	pause, err := embedded.ReadFile("pause/main.go")
+	return append(published,
+		source{Module: "github.com/coredns/coredns", Version: corednsVersion, Programs: []program{{Name: "coredns"}}, Main: mainFile("files/coredns.go.txt")},
+		source{Module: "pause", Programs: []program{{Name: "pause"}}, Main: mainFile("pause/main.go")},
+	)
+}
+
+func mainFile(name string) []byte {
+	content, err := embedded.ReadFile(name)
 	if err != nil {
 		panic(err) // it is embedded
 	}
-	return append(published, source{Module: "pause", Programs: []program{{Name: "pause"}}, Main: pause})
+	return content
 }
 
+// published are the programs that are compiled as their modules have them.
 var published = []source{
 	{
 		Module: "k8s.io/kubernetes", Version: Kubernetes, Staging: true,
@@ -65,7 +74,6 @@ var published = []source{
 		},
 		Set: kubernetesVersion(Kubernetes),
 	},
-	{Module: "github.com/coredns/coredns", Version: corednsVersion, Programs: []program{{Name: "coredns"}}},
 	{
 		Module: "github.com/containerd/containerd/v2", Version: containerdVersion,
 		Programs: []program{

@@ -16,7 +16,7 @@ packages=(
   debootstrap                                # images where no registry answers
   gcc libc6-dev libseccomp-dev pkg-config    # runc, ai-gpu
   gcc-aarch64-linux-gnu libc6-dev-arm64-cross # ai-gpu for arm64
-  git jq rsync ca-certificates               # scripts and the benchmark's peer
+  git jq rsync procps ca-certificates        # scripts and the benchmark's peer
 )
 clamp=/usr/local/bin/runc-clamped
 daemon_json=/etc/docker/daemon.json
@@ -88,9 +88,18 @@ clamp_runc() {
   mv $daemon_json.new $daemon_json
 }
 
+# living: names a process that has not ended; a dead one whose parent does not
+# care stays in the table.
+living() { ps -o stat= "$@" 2>/dev/null | awk '!/^Z/ {found = 1} END {exit !found}'; }
+# runs PROGRAM
+runs() { living -C "$1"; }
 # owned FILE PROGRAM: the process that a pid file names is that program's. On
 # a machine that was switched off the number may be another's by now.
-owned() { [ "$(cat "/proc/$(cat "$1")/comm" 2>/dev/null)" = "$2" ]; }
+owned() {
+  local pid
+  pid=$(tr -dc 0-9 <"$1")
+  [ -n "$pid" ] && living -p "$pid" && [ "$(ps -o comm= -p "$pid")" = "$2" ]
+}
 
 # An engine that was killed leaves files for which a new one waits, or gives up.
 clear_leftovers() {
@@ -101,7 +110,7 @@ clear_leftovers() {
       rm -f "${file%:*}"
     fi
   done
-  if ! pgrep -x containerd >/dev/null; then
+  if ! runs containerd; then
     rm -f /run/containerd/containerd.sock /run/docker/containerd/containerd.sock
   fi
 }
@@ -112,7 +121,7 @@ start_engine() {
   clamp_runc
   if [ -d /run/systemd/system ]; then
     systemctl start docker
-  elif ! pgrep -x dockerd >/dev/null; then
+  elif ! runs dockerd; then
     clear_leftovers
     say "starting dockerd, which logs to $log"
     setsid dockerd >"$log" 2>&1 </dev/null &
@@ -150,5 +159,5 @@ deps) deps ;;
 engine) deps; engine ;;
 all) deps; engine; images node python ;;
 bench) deps; engine; images node python bench ;;
-*) sed -n '5,9s/^# //p' "$0" >&2; exit 2 ;;
+*) sed -n '5,10s/^# //p' "$0" >&2; exit 2 ;;
 esac

@@ -81,7 +81,7 @@ func (c Command) Start(ctx context.Context) (stop func() error, err error) {
 		default:
 		}
 		terminate(cmd)
-		<-done // whatever it returns, it was we who ended it
+		_ = <-done // whatever it returns, it was we who ended it
 		return nil
 	}, nil
 }
