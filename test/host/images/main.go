@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -14,10 +15,10 @@ import (
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/nodeimage"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/nodeimage/child"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/runtimeimage"
 )
 
@@ -34,7 +35,14 @@ func main() {
 	}
 	flag.Parse()
 	if err := run(ctx, *nodeTag, *pythonTag, flag.Args()); err != nil {
-		os.Exit(explain.Print(os.Stderr, err))
+		fmt.Fprintln(os.Stderr, "images:", err)
+		var missing *child.MissingError
+		if errors.As(err, &missing) {
+			for _, n := range missing.Needs {
+				fmt.Fprintf(os.Stderr, "  %s: %s\n", n.Name, n.Install)
+			}
+		}
+		os.Exit(1)
 	}
 }
 
@@ -64,7 +72,7 @@ func run(ctx context.Context, nodeTag, pythonTag string, wanted []string) error 
 		case "bench":
 			_, err = runtimes.Build(ctx, bench, "rsync")
 		default:
-			err = explain.Usagef("no image is called %q: node, python or bench", want)
+			err = fmt.Errorf("no image is called %q: node, python or bench", want)
 		}
 		if err != nil {
 			return fmt.Errorf("image %s: %w", want, err)
