@@ -72,16 +72,20 @@ func (c Command) Start(ctx context.Context) (stop func() error, err error) {
 	if err := cmd.Start(); err != nil {
 		return nil, c.explain(ctx, err, said)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	ended := make(chan struct{})
+	var why error
+	go func() {
+		why = cmd.Wait()
+		close(ended)
+	}()
 	return func() error {
 		select {
-		case err := <-done:
-			return c.explain(ctx, err, said)
+		case <-ended:
+			return c.explain(ctx, why, said)
 		default:
 		}
 		terminate(cmd)
-		_ = <-done // whatever it returns, it was we who ended it
+		<-ended // whatever it ended with, it was we who asked
 		return nil
 	}, nil
 }
