@@ -22,7 +22,7 @@ import (
 const (
 	name    = "kai-life"
 	port    = "5052"
-	runtime = "kubectl-ai/python:3.11"
+	runtime = "python:3.11-slim"
 )
 
 // machine is a user's machine: the program and a kubeconfig of their own.
