@@ -115,10 +115,10 @@ func judgePod(ref Ref, v view) verdict {
 		return verdict{say: "not seen yet"}
 	}
 	pod := v.pods[0]
-	switch {
-	case pod.Status.Phase == corev1.PodFailed:
+	switch pod.Status.Phase {
+	case corev1.PodFailed:
 		return verdict{err: &FailedError{Ref: ref, Reason: "the pod failed: " + pod.Status.Reason + pod.Status.Message, Pods: lastWords(v.pods)}}
-	case pod.Status.Phase == corev1.PodSucceeded:
+	case corev1.PodSucceeded:
 		return verdict{done: true, final: true, say: "complete"}
 	}
 	return verdict{done: isReady(pod), say: string(pod.Status.Phase)}

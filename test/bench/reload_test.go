@@ -208,7 +208,7 @@ func (b *bench) peer(name string, copyTo func(pod string) *exec.Cmd) (verified, 
 		copied := time.Now()
 		out, err := b.kubectl("exec", "-n", "peer", pod, "--", "sh", "-c", "cat /code/generation.txt; kill -HUP 1").Output()
 		if err != nil || string(out) != content {
-			return nil, nil, fmt.Errorf("the pod holds %q: %v", out, err)
+			return nil, nil, fmt.Errorf("the pod holds %q: %w", out, err)
 		}
 		verified = append(verified, copied.Sub(start))
 		running = append(running, said.await(b.t, strings.TrimSpace(content)).Sub(start))

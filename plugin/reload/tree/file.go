@@ -105,7 +105,7 @@ func hash(full string, want fs.FileInfo) (sum [32]byte, size int64, err error) {
 	if err != nil {
 		return sum, 0, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	got, err := f.Stat()
 	if err != nil {
 		return sum, 0, err

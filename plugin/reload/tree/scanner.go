@@ -115,7 +115,7 @@ func (s *Scanner) settle(ctx context.Context, first func(*pass) error) (Index, e
 	err := first(p)
 	for i := 0; err == nil; i++ {
 		var again []*folder
-		if again, err = p.read(); err != nil || len(again) == 0 {
+		if again, err = p.read(); err != nil || len(again) == 0 { //nolint:contextcheck // a pass lives inside one call and holds its context
 			break
 		}
 		if i == attempts {

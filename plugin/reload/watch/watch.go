@@ -55,7 +55,7 @@ func Watch(ctx context.Context, root string, changed chan<- struct{}, note func(
 			burst(ctx, w)
 			hold(ctx, root)
 			wake(changed)
-		case <-w.Errors: // an overflow: look at everything
+		case _, _ = <-w.Errors: // an overflow: look at everything
 			wake(changed)
 		case <-sweeps.C:
 			wake(changed)

@@ -1,0 +1,43 @@
+// Package imports holds the rule of which package may know which, as a test
+// that explains it.
+package imports
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/kubectl-ai/kubectl-ai"
+
+// rules say what a package, and what it depends on, must not contain.
+var rules = []struct {
+	packages string
+	never    []string
+	because  string
+}{
+	{"./sandbox/... ./kustomize/...", []string{module + "/plugin"}, "data flows command → domain → cluster: these know nothing of the plugin"},
+	{"./cmd/ai-agent ./plugin/reload/session ./plugin/reload/tree ./plugin/reload/wire", []string{"k8s.io/", "sigs.k8s.io/"}, "the agent and its protocol link no Kubernetes library"},
+	{"./cmd/kubectl-ai ./cmd/nvidia-smi ./cmd/ai-registry ./cmd/ai-agent", []string{"github.com/NVIDIA/go-nvml"}, "go-nvml needs cgo: ai-gpu alone has it"},
+	{"./plugin/project ./plugin/observe ./plugin/apply", []string{module + "/plugin/command", module + "/plugin/explain", module + "/plugin/term"}, "domain packages return typed errors; only commands put them into words"},
+	{"./plugin/promote/... ./plugin/reload/...", []string{module + "/plugin/command", module + "/plugin/explain", module + "/plugin/term", module + "/sandbox"}, "domain packages know neither the terminal nor the sandbox"},
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	for _, rule := range rules {
+		args := append([]string{"list", "-deps", "-f", "{{.ImportPath}}"}, strings.Fields(rule.packages)...)
+		cmd := exec.Command("go", args...)
+		cmd.Dir = "../.."
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %v: %v", args, err)
+		}
+		for path := range strings.Lines(string(out)) {
+			for _, never := range rule.never {
+				if strings.HasPrefix(path, never) {
+					t.Errorf("%s depend on %s: %s", rule.packages, strings.TrimSpace(path), rule.because)
+				}
+			}
+		}
+	}
+}
