@@ -55,8 +55,14 @@ func Watch(ctx context.Context, root string, changed chan<- struct{}, note func(
 			burst(ctx, w)
 			hold(ctx, root)
 			wake(changed)
-		case _, _ = <-w.Errors: // an overflow: look at everything
-			wake(changed)
+		case err, ok := <-w.Errors:
+			if !ok {
+				return poll(ctx, changed)
+			}
+			if !errors.Is(err, fsnotify.ErrEventOverflow) {
+				note(fmt.Sprintf("watching: %v", err))
+			}
+			wake(changed) // look at everything
 		case <-sweeps.C:
 			wake(changed)
 		}
