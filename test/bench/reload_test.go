@@ -45,7 +45,7 @@ func TestReload(t *testing.T) {
 			return b.kubectl("cp", filepath.Join(b.dir, "src/generation.txt"), "peer/"+pod+":/code/generation.txt")
 		},
 		"rsync over exec + signal": func(pod string) *exec.Cmd {
-			cmd := exec.Command("rsync", "-a", "--blocking-io", "--rsh", fmt.Sprintf("%s --kubeconfig %s exec -i -n peer %s -- sh -c 'shift; exec \"$@\"'", b.kubecl, b.config, pod), filepath.Join(b.dir, "src")+"/", "pod:/code/")
+			cmd := exec.Command("rsync", "-a", "--checksum", "--blocking-io", "--rsh", fmt.Sprintf("%s --kubeconfig %s --context kind-%s exec -i -n peer %s -- sh -c 'exec \"$@\"'", b.kubecl, b.config, sandbox, pod), filepath.Join(b.dir, "src")+"/", "pod:/code/")
 			return cmd
 		},
 	} {
@@ -100,7 +100,7 @@ func (b *bench) run(args ...string) {
 }
 
 func (b *bench) kubectl(args ...string) *exec.Cmd {
-	return exec.Command(b.kubecl, append([]string{"--kubeconfig", b.config}, args...)...)
+	return exec.Command(b.kubecl, append([]string{"--kubeconfig", b.config, "--context", "kind-" + sandbox}, args...)...)
 }
 
 func (b *bench) write(name, content string) {
@@ -138,8 +138,8 @@ func (b *bench) dev() (verified, running []time.Duration) {
 	if err := receipts.Decode(&r); err != nil {
 		b.t.Fatalf("no receipt: %v\n%s", err, said)
 	}
+	said.await(b.t, "generation 0")
 	for i := 1; i <= rounds; i++ {
-		said.await(b.t, fmt.Sprintf("generation %d", i-1))
 		start := time.Now()
 		b.write("src/generation.txt", fmt.Sprintf("generation %d\n", i))
 		if err := receipts.Decode(&r); err != nil {
@@ -207,8 +207,11 @@ func (b *bench) peer(name string, copyTo func(pod string) *exec.Cmd) (verified, 
 		}
 		copied := time.Now()
 		out, err := b.kubectl("exec", "-n", "peer", pod, "--", "sh", "-c", "cat /code/generation.txt; kill -HUP 1").Output()
-		if err != nil || string(out) != content {
-			return nil, nil, fmt.Errorf("the pod holds %q: %w", out, err)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read the file back: %w", err)
+		}
+		if string(out) != content {
+			return nil, nil, fmt.Errorf("the pod holds %q", out)
 		}
 		verified = append(verified, copied.Sub(start))
 		running = append(running, said.await(b.t, strings.TrimSpace(content)).Sub(start))

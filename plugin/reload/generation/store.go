@@ -277,7 +277,9 @@ func (s *Store) place(e tree.Entry, sources map[string]string) error {
 		return s.root.Symlink(e.Target, to)
 	}
 	if from, ok := sources[string(e.Sum[:])+e.Kind.String()]; ok {
-		if err := s.root.Link(from, to); err == nil {
+		// Not through the root, which would open every folder on the way: both
+		// paths were checked, and lie in trees that this store made.
+		if err := os.Link(s.dir+"/"+from, s.dir+"/"+to); err == nil {
 			return nil
 		}
 		// Some volumes know no hard links; a copy does as well.
@@ -358,14 +360,14 @@ func (s *Store) prune() {
 }
 
 func (s *Store) remember(number uint64, e tree.Entry) {
-	if info, err := s.root.Lstat(folder(number) + "/" + e.Path); err == nil {
+	if info, err := os.Lstat(s.Path(number) + "/" + e.Path); err == nil {
 		s.written[e.Path] = mark{info.Size(), info.ModTime()}
 	}
 }
 
 // intact tells whether a file of the current tree is still as it was written.
 func (s *Store) intact(e tree.Entry) bool {
-	info, err := s.root.Lstat(folder(s.number) + "/" + e.Path)
+	info, err := os.Lstat(s.Path(s.number) + "/" + e.Path)
 	if err != nil || !info.Mode().IsRegular() {
 		return false
 	}
