@@ -98,3 +98,23 @@ func (p *Plan) Immutables() []error {
 func (p *Plan) AddPrune(live *unstructured.Unstructured) {
 	p.Changes = append(p.Changes, Change{Action: Prune, Ref: RefOf(live), Live: live})
 }
+
+// Split returns the plan in two: the changes that pick says yes to, and the
+// others.
+func (p *Plan) Split(pick func(Change) bool) (picked, others *Plan) {
+	picked, others = &Plan{mask: p.mask}, &Plan{mask: p.mask}
+	for _, c := range p.Changes {
+		if pick(c) {
+			picked.Changes = append(picked.Changes, c)
+		} else {
+			others.Changes = append(others.Changes, c)
+		}
+	}
+	return picked, others
+}
+
+// Keep leaves an object as it is, although it is not there: its receipt is
+// what is known of it.
+func (change *Change) Keep(r Receipt) {
+	change.Action, change.receipt, change.Result, change.Unverified = Unchanged, &r, nil, ""
+}

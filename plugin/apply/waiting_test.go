@@ -1,0 +1,206 @@
+package apply
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const jobText = `{apiVersion: batch/v1, kind: Job, metadata: {name: j, namespace: ns, uid: job}, spec: {parallelism: 2, completions: 2, template: {spec: {}}}, status: {startTime: x, active: 2}}`
+
+// pod returns a pod of the owner in a state that tests name.
+func pod(t *testing.T, name, owner, kind, state string) *unstructured.Unstructured {
+	t.Helper()
+	status := map[string]string{
+		"ready":         `{phase: Running, conditions: [{type: Ready, status: "True"}]}`,
+		"running":       `{phase: Running, conditions: [{type: Ready, status: "False"}]}`,
+		"succeeded":     `{phase: Succeeded}`,
+		"pull":          `{phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ImagePullBackOff, message: no such image}}}]}`,
+		"crash":         `{phase: Running, containerStatuses: [{name: c, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 7}}}]}`,
+		"config":        `{phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: CreateContainerConfigError, message: no ConfigMap}}}]}`,
+		"initpull":      `{phase: Pending, initContainerStatuses: [{name: i, state: {waiting: {reason: ErrImagePull}}}]}`,
+		"creating":      `{phase: Pending, containerStatuses: [{name: c, state: {waiting: {reason: ContainerCreating}}}]}`,
+		"unschedulable": `{phase: Pending, conditions: [{type: PodScheduled, status: "False", reason: Unschedulable, message: no GPUs}]}`,
+	}[state]
+	return object(t, `{apiVersion: v1, kind: Pod, metadata: {name: `+name+`, namespace: ns, uid: `+name+`, ownerReferences: [{apiVersion: v1, kind: `+kind+`, name: o, uid: `+owner+`, controller: true}]}, status: `+status+`}`)
+}
+
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time { return c.t }
+
+func wait(t *testing.T, c *clock, objects ...string) *waiting {
+	t.Helper()
+	var list []*unstructured.Unstructured
+	for _, text := range objects {
+		list = append(list, object(t, text))
+	}
+	w := newWaiting(list, WaitOptions{Grace: 30 * time.Second, Settle: 3 * time.Second}, c.now)
+	for _, obj := range list {
+		w.put(obj)
+	}
+	return w
+}
+
+func TestAJobIsThereWhenAllItsRanksAre(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		job    string
+		pods   []string
+		done   bool
+		reason string // of an error
+	}{
+		{name: "a started Job is not there", pods: []string{"creating", "creating"}},
+		{name: "one rank is not all", pods: []string{"ready", "running"}},
+		{name: "all ranks", pods: []string{"ready", "ready"}, done: true},
+		{name: "a rank that is done counts", pods: []string{"ready", "succeeded"}, done: true},
+		{name: "complete", job: strings.Replace(jobText, "active: 2", `conditions: [{type: Complete, status: "True"}]`, 1), done: true},
+		{name: "failed", job: strings.Replace(jobText, "active: 2", `conditions: [{type: Failed, status: "True", reason: BackoffLimitExceeded}]`, 1), pods: []string{"crash"}, reason: "BackoffLimitExceeded"},
+		{name: "suspended is queued", job: strings.Replace(jobText, "spec: {", "spec: {suspend: true, ", 1)},
+		{name: "an image that cannot be pulled", pods: []string{"ready", "pull"}, reason: "pod p1, container c: ImagePullBackOff: no such image"},
+		{name: "an init container's image", pods: []string{"initpull"}, reason: "container i: ErrImagePull"},
+		{name: "a crash loop tells the exit code", pods: []string{"crash"}, reason: "CrashLoopBackOff: exit 7"},
+		{name: "a missing ConfigMap", pods: []string{"config"}, reason: "CreateContainerConfigError: no ConfigMap"},
+		{name: "a pod that fits nowhere may wait", pods: []string{"unschedulable"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.job == "" {
+				c.job = jobText
+			}
+			w := wait(t, &clock{}, c.job)
+			for i, state := range c.pods {
+				w.put(pod(t, "p"+string(rune('0'+i)), "job", "Job", state))
+			}
+			w.options.Settle = -1
+			done, err := w.check(silent{})
+			if (err != nil) != (c.reason != "") || err != nil && !strings.Contains(err.Error(), c.reason) {
+				t.Fatalf("err = %v, want %q", err, c.reason)
+			}
+			if done != c.done {
+				t.Errorf("done = %v: %v", done, w.pending())
+			}
+		})
+	}
+}
+
+func TestAnUnschedulablePodEndsTheWaitAfterTheGrace(t *testing.T) {
+	c := &clock{t: time.Unix(1000, 0)}
+	w := wait(t, c, jobText)
+	w.put(pod(t, "p", "job", "Job", "unschedulable"))
+	if _, err := w.check(silent{}); err != nil {
+		t.Fatal(err)
+	}
+	c.t = c.t.Add(31 * time.Second)
+	_, err := w.check(silent{})
+	var trouble *PodError
+	if !errors.As(err, &trouble) || trouble.Reason != "Unschedulable" || trouble.Message != "no GPUs" {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestRanksThatDieAtOnceWereNeverThere(t *testing.T) {
+	c := &clock{t: time.Unix(1000, 0)}
+	w := wait(t, c, jobText)
+	both := func(state string) bool {
+		t.Helper()
+		w.put(pod(t, "p0", "job", "Job", state))
+		w.put(pod(t, "p1", "job", "Job", state))
+		done, err := w.check(silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	if both("ready") {
+		t.Error("there without settling")
+	}
+	c.t = c.t.Add(2 * time.Second)
+	if both("running") {
+		t.Error("there without being ready")
+	}
+	if c.t = c.t.Add(2 * time.Second); both("ready") {
+		t.Error("the settle time goes on over a break")
+	}
+	if c.t = c.t.Add(3 * time.Second); !both("ready") {
+		t.Error("not there after the settle time")
+	}
+}
+
+func TestPodsOfAFormerTemplateDoNotCount(t *testing.T) {
+	deployment := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: ns, uid: dep, generation: 2}, spec: {replicas: 1, template: {spec: {}}}, status: {observedGeneration: 2, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1, conditions: [{type: Available, status: "True"}]}}`
+	w := wait(t, &clock{}, deployment)
+	for revision, uid := range map[string]string{"1": "old", "2": "new"} {
+		w.put(object(t, `{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: `+uid+`, namespace: ns, uid: `+uid+`, annotations: {deployment.kubernetes.io/revision: "`+revision+`"}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: d, uid: dep, controller: true}]}}`))
+	}
+	w.options.Settle = -1
+	w.put(pod(t, "broken", "old", "ReplicaSet", "crash"))
+	if done, err := w.check(silent{}); err != nil || !done {
+		t.Fatalf("done = %v, err = %v: the pod of the former template was counted", done, err)
+	}
+	w.put(pod(t, "fresh", "new", "ReplicaSet", "crash"))
+	if _, err := w.check(silent{}); err == nil {
+		t.Error("the crash of the new template's pod went unnoticed")
+	}
+}
+
+func TestWhatIsConfigurationIsNotWaitedFor(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}`:              false,
+		`{apiVersion: v1, kind: Service, metadata: {name: x}}`:                false,
+		`{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: x}}`:  false,
+		`{apiVersion: batch/v1, kind: CronJob, metadata: {name: x}}`:          false,
+		`{apiVersion: batch/v1, kind: Job, metadata: {name: x}}`:              true,
+		`{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: x}}`:       true,
+		`{apiVersion: ray.io/v1, kind: RayCluster, metadata: {name: x}}`:      true,
+		`{apiVersion: jobset.x-k8s.io/v1, kind: JobSet, metadata: {name: x}}`: true,
+	} {
+		if got := Waited(object(t, text)); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// Wait itself, over a watch: the pods become ready while it waits.
+func TestWaitEndsWhenTheLastRankIsReady(t *testing.T) {
+	job := object(t, jobText)
+	client, d := newClient(t, job, pod(t, "p0", "job", "Job", "ready"), pod(t, "p1", "job", "Job", "running"))
+	ended := make(chan error, 1)
+	waited := &notes{said: make(chan string, 8)}
+	go func() {
+		ended <- client.Wait(t.Context(), []*unstructured.Unstructured{job}, WaitOptions{Settle: -1}, waited)
+	}()
+	for said := range waited.said {
+		if strings.Contains(said, "1 of 2") {
+			break
+		}
+	}
+	if err := d.Tracker().Update(podGVK.GroupVersion().WithResource("pods"), pod(t, "p1", "job", "Job", "ready"), "ns"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("still waiting")
+	}
+}
+
+type notes struct {
+	silent
+	said chan string
+}
+
+func (n *notes) Note(format string, args ...any) {
+	text := format
+	for _, a := range args {
+		if s, ok := a.(string); ok {
+			text += " " + s
+		}
+	}
+	n.said <- text
+}
