@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,10 +16,10 @@ import (
 
 // releaseList is what `history -o json` prints.
 type releaseList struct {
-	APIVersion string            `json:"apiVersion"`
-	Kind       string            `json:"kind"`
-	Current    int               `json:"current"` // revision; 0: none
-	Items      []release.Release `json:"items"`
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"`
+	Current    int              `json:"current"` // revision; 0: none
+	Items      []release.Record `json:"items"`
 }
 
 // NewCmdHistory returns `kubectl ai history`.
@@ -29,7 +30,7 @@ func NewCmdHistory(f *Factory) *cobra.Command {
 		Short: "List the releases of a bundle in an environment",
 		Long: `Lists the releases that are recorded in the environment's own namespace: when,
 by whom, with which code. The current one is the newest that was deployed; a
-promotion that failed never is.`,
+promotion that failed never is. Ten are kept. Changes nothing.`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {
@@ -51,13 +52,17 @@ func history(ctx context.Context, f *Factory, dir, to, output string) error {
 	if err != nil {
 		return err
 	}
-	releases, err := p.target.Releases.List(ctx)
+	records, err := p.Store.List(ctx)
 	if err != nil {
 		return err
 	}
-	list := releaseList{APIVersion: outputVersion, Kind: "ReleaseList", Items: releases}
-	if current, ok := release.Current(releases); ok {
-		list.Current = current.Revision
+	state, err := p.Store.Load(ctx)
+	if err != nil {
+		return err
+	}
+	list := releaseList{APIVersion: outputVersion, Kind: "ReleaseList", Current: state.Current, Items: append([]release.Record{}, records...)}
+	if len(records) == 0 {
+		f.Streams.Talk("no release of %s in namespace %s yet; next: kubectl ai promote --to %s", p.project.Name, p.namespace, to)
 	}
 	return printAs(f.Streams.Out, output, list, list.names(), list.table)
 }
@@ -72,8 +77,7 @@ func (l releaseList) names() []string {
 
 func (l releaseList) table(w io.Writer) error {
 	if len(l.Items) == 0 {
-		_, err := fmt.Fprintln(w, "no releases")
-		return err
+		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "RELEASE\tSTATUS\tCODE\tWHO\tWHEN\tNOTE")
@@ -82,16 +86,11 @@ func (l releaseList) table(w io.Writer) error {
 		if r.Revision == l.Current {
 			status = "current"
 		}
-		note := r.Reason
+		note, _, _ := strings.Cut(r.Reason, "\n")
 		if r.RollbackTo > 0 {
-			note = fmt.Sprintf("rollback to %d", r.RollbackTo)
+			note = strings.TrimSpace(fmt.Sprintf("rollback to %d %s", r.RollbackTo, note))
 		}
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, status, r.TreeDigest, r.Who, r.When.Format(time.RFC3339), note)
 	}
 	return t.Flush()
-}
-
-// printRelease prints one release where -o asks for it.
-func printRelease(f *Factory, output string, r release.Release) error {
-	return printAs(f.Streams.Out, output, r, []string{fmt.Sprintf("release/%d", r.Revision)}, func(io.Writer) error { return nil })
 }

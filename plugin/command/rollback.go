@@ -2,24 +2,18 @@ package command
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
 // RollbackOptions are the arguments of `rollback`.
 type RollbackOptions struct {
-	Dir      string
-	To       string
+	PromotionOptions
 	Revision int
-	Yes      bool
-	Timeout  time.Duration
-	Output   string
 }
 
 // NewCmdRollback returns `kubectl ai rollback`.
@@ -29,77 +23,65 @@ func NewCmdRollback(f *Factory) *cobra.Command {
 		Use:   "rollback [DIR] --to ENVIRONMENT",
 		Short: "Bring back an earlier release, code and configuration together",
 		Long: `Applies the objects that an earlier release recorded, as they were: nothing is
-rendered or packaged again. Without --to-release it is the deployed release
-before the current one. Rolling back a Job that has ended is a new run of it.
-The rollback is recorded as a release of its own.`,
+rendered or packaged again. Without --to-release it is the last good release: the
+current one after a promotion that failed, else the deployed one before it.
+Rolling back a Job that is done is a new run of it, under a name of its own; one
+that still runs goes on. The rollback is recorded as a release of its own.`,
+		Example: `  kubectl ai rollback --to production
+  kubectl ai rollback --to production --to-release 3`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
-			if o.To == "" {
-				return explain.Usagef("--to is missing: name the environment, such as --to production")
-			}
-			if err := checkOutput(o.Output); err != nil {
+			if err := o.Validate(); err != nil {
 				return err
+			}
+			if cmd.Flags().Changed("to-release") && o.Revision < 1 {
+				return explain.Usagef("--to-release %d: releases are numbered from 1", o.Revision)
 			}
 			return o.Run(cmd.Context(), f)
 		},
 	}
-	addPromotionFlags(cmd, &o.To, &o.Yes, &o.Timeout)
-	cmd.Flags().IntVar(&o.Revision, "to-release", 0, "number of the release to bring back (default: the one before the current)")
-	addOutput(cmd, &o.Output)
+	o.addFlags(cmd)
+	cmd.Flags().IntVar(&o.Revision, "to-release", 0, "number of the release to bring back (default: the last good one)")
 	return cmd
 }
 
 // Run rolls back.
 func (o *RollbackOptions) Run(ctx context.Context, f *Factory) error {
-	if !o.Yes && !f.Streams.InTerminal() {
-		return fmt.Errorf("roll back %s: %w", o.To, explain.NoTerminal)
-	}
-	p, err := openProduction(ctx, f, o.Dir, o.To)
+	p, err := o.open(ctx, f)
 	if err != nil {
 		return err
 	}
-	releases, err := p.target.Releases.List(ctx)
+	revision := o.Revision
+	if revision == 0 {
+		if revision, err = p.previous(ctx); err != nil {
+			return err
+		}
+	}
+	old, objects, err := p.Store.Get(ctx, revision)
 	if err != nil {
 		return err
 	}
-	old, err := o.choose(p.project.Name, releases)
-	if err != nil {
-		return err
+	if old.Status != release.Deployed {
+		return &promote.NeverDeployedError{Revision: revision, Reason: old.Reason}
 	}
-	objects, err := p.target.Restore(ctx, old, releases[len(releases)-1].Revision+1)
-	if err != nil {
-		return err
-	}
-	next := release.Release{
-		Project: p.project.Name, Environment: o.To, TreeDigest: old.TreeDigest, Images: old.Images,
-		RollbackTo: old.Revision, Who: who(), Context: p.context,
-	}
-	plan, err := p.target.Plan(ctx, objects, next)
-	if err != nil {
-		return err
-	}
-	r, err := p.carry(ctx, f, plan, o.Yes, false, o.Timeout)
-	if err != nil {
-		return err
-	}
-	f.Streams.Talk("release %d brings back release %d, code %s", r.Revision, old.Revision, r.TreeDigest)
-	return printRelease(f, o.Output, *r)
+	f.Streams.Talk("back to release %d of %s, code %s", revision, old.When.Format("2006-01-02 15:04"), old.TreeDigest)
+	return p.run(ctx, f, o.PromotionOptions, promote.Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, RollbackTo: revision}, nil)
 }
 
-// choose finds the release to bring back.
-func (o *RollbackOptions) choose(project string, releases []release.Release) (release.Release, error) {
-	current, ok := release.Current(releases)
+// previous finds the release to go back to.
+func (p *production) previous(ctx context.Context) (int, error) {
+	records, err := p.Store.List(ctx)
+	if err != nil {
+		return 0, err
+	}
+	state, err := p.Store.Load(ctx)
+	if err != nil {
+		return 0, err
+	}
+	revision, ok := release.Previous(records, state)
 	if !ok {
-		return release.Release{}, &release.NotFoundError{Project: project}
+		return 0, &release.NotFoundError{Project: p.project.Name, Namespace: p.namespace}
 	}
-	for _, r := range slices.Backward(releases) {
-		if r.Status != release.Deployed {
-			continue
-		}
-		if o.Revision == r.Revision || o.Revision == 0 && r.Revision < current.Revision {
-			return r, nil
-		}
-	}
-	return release.Release{}, &release.NotFoundError{Project: project, Revision: max(o.Revision, 1)}
+	return revision, nil
 }

@@ -1,39 +1,41 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
-	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
 
-// NoTerminal is the error of a command that has to ask and cannot.
-var NoTerminal = term.ErrNoTerminal
-
-// SandboxTargetError says that a promotion was aimed at the sandbox.
-type SandboxTargetError struct{ Environment, Context, Sandbox string }
-
-func (e *SandboxTargetError) Error() string {
-	return fmt.Sprintf("environment %s is the sandbox itself: contexts %s and %s are one API server", e.Environment, e.Context, e.Sandbox)
+// onlyAccess matches a preflight that found nothing but missing permissions.
+func onlyAccess(err error) bool {
+	var failed *preflight.FailedError
+	return errors.As(err, &failed) && failed.OnlyAccess()
 }
 
 var promoteEntries = []Entry{
 	{
-		ID: "PRO-001", Exit: ExitPrecondition, Match: As[*SandboxTargetError](),
+		ID: "PRO-001", Exit: ExitPrecondition, Match: As[*promote.SandboxTargetError](),
 		Next: Text("set the environment's context in kubectl-ai.yaml to another cluster"),
-		Long: "A promotion into the cluster where the code is being edited would overwrite what dev runs there.",
+		Long: "A promotion into the cluster where the code is being edited would overwrite what dev runs there. Clusters are compared by address and by the UID of their kube-system namespace.",
 	},
 	{
-		ID: "PRO-002", Exit: ExitPrecondition, Match: As[*preflight.FindingsError](),
+		ID: "PRO-008", Exit: ExitPermission, Match: onlyAccess,
+		Next: Text("kubectl auth can-i --list; nothing was written"),
+		Long: "Before the first write a promotion asks for every permission that it needs: get, create and patch the bundle's kinds, watch its workloads and their pods, and keep its record in ConfigMaps and Secrets. All that is missing is listed at once.",
+	},
+	{
+		ID: "PRO-002", Exit: ExitPrecondition, Match: As[*preflight.FailedError](),
 		Next: Text("mend what is listed; nothing was written"),
-		Long: "Before the first write a promotion asks whether the bundle can work on the target: permissions, namespace, GPUs. All findings are listed at once.",
+		Long: "Before the first write a promotion asks whether the bundle can work on the target: kinds served, namespaces, permissions, GPUs that are free for every pod and for the whole gang. All findings are listed at once.",
 	},
 	{
 		ID: "PRO-003", Exit: ExitPrecondition, Match: As[*carrier.BaseError](),
-		Next: From(func(e *carrier.BaseError) string { return "docker pull " + e.Ref }),
+		Next: From(func(e *carrier.BaseError) string { return "docker pull " + e.Image }),
 		Long: "The runtime image is the bundle's own image, on which the code becomes a layer. It is looked up in its registry, then in the container engine of this machine.",
 	},
 	{
@@ -49,11 +51,82 @@ var promoteEntries = []Entry{
 	{
 		ID: "PRO-006", Exit: ExitPrecondition, Match: As[*release.NotFoundError](),
 		Next: Text("kubectl ai history --to ENVIRONMENT"),
-		Long: "The environment's namespace holds no such release of this project.",
+		Long: "The environment's namespace holds no such release of this project. The last ten are kept.",
 	},
 	{
-		ID: "PRO-007", Exit: ExitFailed, Match: As[*promote.EmptyError](),
+		ID: "PRO-007", Exit: ExitFailed, Match: Is(promote.ErrEmpty),
 		Next: Text("kubectl kustomize the overlay"),
 		Long: "An empty bundle would remove everything that the current release owns; that is most likely a mistake.",
+	},
+	{
+		ID: "PRO-009", Exit: ExitUsage, Match: As[*promote.NoContextError](),
+		Next: From(func(e *promote.NoContextError) string {
+			return fmt.Sprintf("set environments.%s.context in kubectl-ai.yaml, or give --context", e.Environment)
+		}),
+		Long: "A promotion goes to the context that the environment names, or to --context. The current context of the kubeconfig is never taken: it changes under one's hands.",
+	},
+	{
+		ID: "PRO-010", Exit: ExitPrecondition, Match: As[*promote.UnreachableError](),
+		Next: From(func(e *promote.UnreachableError) string { return "kubectl --context " + e.Context + " cluster-info" }),
+		Long: "The API server of the environment's context does not answer. Nothing was written.",
+	},
+	{
+		ID: "PRO-011", Exit: ExitUsage, Match: As[*carrier.NoRegistryError](),
+		Next: From(func(e *carrier.NoRegistryError) string {
+			return fmt.Sprintf("set environments.%[1]s.registry in kubectl-ai.yaml, or environments.%[1]s.codeFormat: configMap", e.Environment)
+		}),
+		Long: "With codeFormat layer the code becomes part of an image, which has to be pushed to a registry that the cluster pulls from. Code below 1 MiB can go as a ConfigMap instead.",
+	},
+	{
+		ID: "PRO-012", Exit: ExitPrecondition, Match: As[*carrier.PlatformError](),
+		Next: Text("use a runtime image that exists for the nodes' architecture"),
+		Long: "The runtime image is not made for the processors of the target's nodes.",
+	},
+	{
+		ID: "PRO-013", Exit: ExitUsage, Match: As[*carrier.CoveredError](),
+		Next: Text("mount the volume beside the code, or change code[].mountPath"),
+		Long: "A volume that the bundle mounts at, or above, the place of the code would hide it in production.",
+	},
+	{
+		ID: "PRO-014", Exit: ExitPrecondition, Match: As[*carrier.TooLargeError](),
+		Next: Text("add what is no code to code[].ignore, or use codeFormat: layer with a registry"),
+		Long: "A ConfigMap holds 1 MiB. Nothing was written.",
+	},
+	{
+		ID: "PRO-015", Exit: ExitPrecondition, Match: As[*carrier.UnfitError](),
+		Next: Text("rename or remove the file, or use the other codeFormat"),
+		Long: "A ConfigMap holds no symbolic links and no names that begin with two dots; an image layer takes names that begin with .wh. for deletions.",
+	},
+	{
+		ID: "PRO-016", Exit: ExitPrecondition, Match: Is(release.ErrConcurrent),
+		Next: Text("kubectl ai history --to ENVIRONMENT, then repeat the command"),
+		Long: "The pointer to the current release was written by somebody else after this promotion had read it. Of two promotions at once one stops.",
+	},
+	{
+		ID: "PRO-017", Exit: ExitFailed, Match: As[*promote.PruneError](),
+		Next: Text("repeat the command when the cause is mended"),
+		Long: "The release is deployed. Some objects that left the bundle could not be deleted; they stay in the inventory and are tried again.",
+	},
+	{
+		ID: "PRO-018", Exit: ExitPrecondition, Match: As[*release.TooLargeError](),
+		Next: Text("split the bundle into two projects"),
+		Long: "A release keeps its manifests in a Secret, which holds 1 MiB, so that a rollback needs nothing else. Nothing was written.",
+	},
+	{
+		ID: "PRO-019", Exit: ExitPrecondition, Match: As[*promote.NeverDeployedError](),
+		Next: Text("kubectl ai history --to ENVIRONMENT, and choose one that was deployed"),
+		Long: "A release that never came up is nothing to go back to.",
+	},
+	{
+		ID: "APPLY-006", Exit: ExitPrecondition, Match: As[*apply.ImmutableError](),
+		Next: From(func(e *apply.ImmutableError) string {
+			return fmt.Sprintf("give it another name in the bundle, or: kubectl delete %s %s", e.Ref.Kind, e.Ref.Name)
+		}),
+		Long: "Kubernetes does not change this field of a live object. Nothing is deleted and made anew unasked. Jobs do not meet this: another template is another Job.",
+	},
+	{
+		ID: "APPLY-007", Exit: ExitTimeout, Match: As[*apply.TimeoutError](),
+		Next: Text("kubectl get pods,events; or repeat the command with a longer --timeout"),
+		Long: "The workloads were applied and were not all there when the time ran out. What was missing is named.",
 	},
 }

@@ -36,9 +36,11 @@ const (
 	Production = "production"
 )
 
-// FormatLayer is the code format of an environment: how the code tree reaches
-// a container there. It is a layer on the runtime image.
-const FormatLayer = "layer"
+// Code formats: how the code tree reaches a container in an environment.
+const (
+	FormatLayer     = "layer"     // a layer on the runtime image
+	FormatConfigMap = "configMap" // immutable ConfigMaps, below 1 MiB
+)
 
 // Project is a bundle with its settings, all defaults filled in.
 type Project struct {
@@ -74,7 +76,7 @@ type Environment struct {
 	Overlay    string // absolute path
 	Context    string // kubeconfig context; empty: the caller decides
 	Namespace  string // empty: what the overlay says, else default
-	CodeFormat string // FormatLayer
+	CodeFormat string // FormatLayer or FormatConfigMap
 	Registry   string // host[:port][/path] that images are pushed to
 }
 
@@ -269,9 +271,9 @@ func (f *file) project(root, path string) (*Project, error) {
 		switch env.CodeFormat {
 		case "":
 			env.CodeFormat = FormatLayer
-		case FormatLayer:
+		case FormatLayer, FormatConfigMap:
 		default:
-			return nil, bad("environments.%s.codeFormat %q: want %s", name, env.CodeFormat, FormatLayer)
+			return nil, bad("environments.%s.codeFormat %q: want %s or %s", name, env.CodeFormat, FormatLayer, FormatConfigMap)
 		}
 		p.Environments[name] = env
 	}

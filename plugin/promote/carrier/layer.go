@@ -1,6 +1,3 @@
-// Package carrier packages a code tree for production: one deterministic
-// layer on the runtime image (OCI image spec, layer.md), pinned by digest.
-// The same tree on the same base is the same image, whoever builds it.
 package carrier
 
 import (
@@ -9,126 +6,147 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"os"
 	"path"
-	"path/filepath"
 	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
-// DigestLabel is the image label that holds the digest of the code in it.
-const DigestLabel = "dev.kubectl-ai.tree-digest"
-
-// opaque hides what lower layers have in a folder (OCI image spec, "Opaque
-// Whiteout"). In dev a volume hides it; an appended layer alone would merge.
+// opaque is the entry that hides what lower layers have in its folder.
 const opaque = ".wh..wh..opq"
 
-// Append returns base with one layer more, which holds the tree at mountPath
-// and nothing else there.
-func Append(base v1.Image, root string, index tree.Index, mountPath string) (v1.Image, error) {
-	content, err := archive(root, index, mountPath)
-	if err != nil {
-		return nil, err
-	}
-	layer, err := layerOf(content)
-	if err != nil {
-		return nil, fmt.Errorf("make the code's layer: %w", err)
-	}
-	img, err := mutate.Append(base, mutate.Addendum{Layer: layer, History: v1.History{CreatedBy: "kubectl ai: code " + index.Digest().String(), Created: v1.Time{Time: epoch}}})
-	if err != nil {
-		return nil, fmt.Errorf("append the code's layer: %w", err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return nil, fmt.Errorf("read the image's configuration: %w", err)
-	}
-	next := config.DeepCopy()
-	if next.Config.Labels == nil {
-		next.Config.Labels = map[string]string{}
-	}
-	next.Config.Labels[DigestLabel] = index.Digest().String()
-	return mutate.ConfigFile(img, next)
+// layer is the code as an image layer. The compressor is the one that go.mod
+// pins, so that two machines make the same bytes.
+type layer struct {
+	compressed   []byte
+	digest, diff v1.Hash
+	mediaType    types.MediaType
 }
 
-func layerOf(archive []byte) (v1.Layer, error) {
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(archive)), nil })
+// newLayer packs the code for a mount path.
+func newLayer(code Code, mountPath string) (*layer, error) {
+	var out bytes.Buffer
+	compressed, diff := sha256.New(), sha256.New()
+	z, err := gzip.NewWriterLevel(io.MultiWriter(&out, compressed), 6)
+	if err != nil {
+		return nil, fmt.Errorf("pack the code: %w", err)
+	}
+	if err := writeTar(io.MultiWriter(z, diff), code, mountPath); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, fmt.Errorf("pack the code: %w", err)
+	}
+	hash := func(sum []byte) v1.Hash { return v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", sum)} }
+	return &layer{compressed: out.Bytes(), digest: hash(compressed.Sum(nil)), diff: hash(diff.Sum(nil)), mediaType: types.OCILayer}, nil
 }
 
-var epoch = time.Unix(0, 0).UTC()
-
-// archive writes the layer: sorted, without times and owners.
-func archive(root string, index tree.Index, mountPath string) ([]byte, error) {
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
-	at := strings.Trim(mountPath, "/")
-	folder := func(name string) error {
-		return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: epoch, Format: tar.FormatPAX})
-	}
-	if err := folder(at); err != nil {
-		return nil, err
-	}
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path.Join(at, opaque), Mode: 0o644, ModTime: epoch, Format: tar.FormatPAX}); err != nil {
-		return nil, err
-	}
-	made := map[string]bool{".": true}
-	for _, e := range index {
-		if err := parents(path.Dir(e.Path), made, func(dir string) error { return folder(path.Join(at, dir)) }); err != nil {
-			return nil, err
+// writeTar writes the tree below mountPath: the folder, its whiteout, then
+// folders and files in path order, without times and owners. Folders above
+// mountPath are left out, so that those of the runtime image keep their modes.
+func writeTar(w io.Writer, code Code, mountPath string) error {
+	t := tar.NewWriter(w)
+	root := strings.Trim(path.Clean(mountPath), "/")
+	write := func(h *tar.Header, content []byte) error {
+		h.ModTime, h.Format = time.Unix(0, 0), tar.FormatPAX
+		h.Size = int64(len(content))
+		if err := t.WriteHeader(h); err != nil {
+			return fmt.Errorf("pack %s: %w", h.Name, err)
 		}
-		if err := entry(w, root, path.Join(at, e.Path), e); err != nil {
-			return nil, fmt.Errorf("package %s: %w", e.Path, err)
+		if _, err := t.Write(content); err != nil {
+			return fmt.Errorf("pack %s: %w", h.Name, err)
 		}
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
-	return buf.Bytes(), nil
-}
-
-// parents makes the folders above an entry, each once, from the top.
-func parents(dir string, made map[string]bool, folder func(string) error) error {
-	if made[dir] {
 		return nil
 	}
-	if err := parents(path.Dir(dir), made, folder); err != nil {
+	if err := write(&tar.Header{Typeflag: tar.TypeDir, Name: root + "/", Mode: 0o755}, nil); err != nil {
 		return err
 	}
-	made[dir] = true
-	return folder(dir)
+	if err := write(&tar.Header{Typeflag: tar.TypeReg, Name: root + "/" + opaque, Mode: 0o644}, nil); err != nil {
+		return err
+	}
+	made := map[string]bool{".": true}
+	for _, e := range code.Index {
+		if err := checkName(e.Path); err != nil {
+			return err
+		}
+		for _, dir := range parents(e.Path) {
+			if made[dir] {
+				continue
+			}
+			made[dir] = true
+			if err := write(&tar.Header{Typeflag: tar.TypeDir, Name: root + "/" + dir + "/", Mode: 0o755}, nil); err != nil {
+				return err
+			}
+		}
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: root + "/" + e.Path, Mode: 0o644}
+		var content []byte
+		switch e.Kind {
+		case tree.Link:
+			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.Target, 0o777
+		default:
+			if e.Kind == tree.Executable {
+				h.Mode = 0o755
+			}
+			var err error
+			if content, err = code.read(e); err != nil {
+				return err
+			}
+		}
+		if err := write(h, content); err != nil {
+			return err
+		}
+	}
+	if err := t.Close(); err != nil {
+		return fmt.Errorf("pack the code: %w", err)
+	}
+	return nil
 }
 
-// ChangedError says that a file is not what the tree's index says: the code
-// was saved while it was packaged.
-type ChangedError struct{ Path string }
+// checkName refuses names that a layer would not carry but act on.
+func checkName(p string) error {
+	for part := range strings.SplitSeq(p, "/") {
+		if strings.HasPrefix(part, ".wh.") {
+			return &UnfitError{Path: p, Reason: "has a name that deletes files in an image layer (.wh.)"}
+		}
+	}
+	return nil
+}
 
-func (e *ChangedError) Error() string { return e.Path + " was saved while it was packaged" }
+// parents returns the folders above a path, the highest first.
+func parents(p string) []string {
+	var out []string
+	for i, c := range p {
+		if c == '/' {
+			out = append(out, p[:i])
+		}
+	}
+	return out
+}
 
-func entry(w *tar.Writer, root, name string, e tree.Entry) error {
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644, ModTime: epoch, Format: tar.FormatPAX}
-	switch e.Kind {
-	case tree.Link:
-		h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, e.Target, 0o777
-		return w.WriteHeader(h)
-	case tree.Executable:
-		h.Mode = 0o755
+// as returns the layer with the media type that goes with a base image's.
+func (l *layer) as(base types.MediaType) *layer {
+	out := *l
+	if base == types.DockerManifestSchema2 {
+		out.mediaType = types.DockerLayer
 	}
-	content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(e.Path)))
-	if err != nil {
-		return err
-	}
-	if sha256.Sum256(content) != e.Sum {
-		return &ChangedError{Path: e.Path}
-	}
-	h.Size = int64(len(content))
-	if err := w.WriteHeader(h); err != nil {
-		return err
-	}
-	_, err = w.Write(content)
-	return err
+	return &out
+}
+
+// The methods of v1.Layer.
+
+func (l *layer) Digest() (v1.Hash, error)            { return l.digest, nil }
+func (l *layer) DiffID() (v1.Hash, error)            { return l.diff, nil }
+func (l *layer) Size() (int64, error)                { return int64(len(l.compressed)), nil }
+func (l *layer) MediaType() (types.MediaType, error) { return l.mediaType, nil }
+func (l *layer) Compressed() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(l.compressed)), nil
+}
+
+func (l *layer) Uncompressed() (io.ReadCloser, error) {
+	return gzip.NewReader(bytes.NewReader(l.compressed))
 }

@@ -2,64 +2,210 @@ package release
 
 import (
 	"errors"
-	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 )
 
-func TestReleasesAreRememberedWithTheirObjects(t *testing.T) {
-	s := &Store{Client: fake.NewClientset(), Namespace: "n", Project: "p"}
-	obj := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "c"}, "data": map[string]any{"n": "1"}}}
-	for i := range 15 {
-		before, err := s.List(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &Release{Status: Failed, Objects: []*unstructured.Unstructured{obj}, Inventory: []Item{{Kind: "ConfigMap", Name: fmt.Sprint(i)}}}
-		if i == 2 {
-			r.Status = Deployed
-		}
-		if err := s.Save(t.Context(), r, before); err != nil {
-			t.Fatal(err)
-		}
+func newStore(t *testing.T) (*Store, *fake.FakeDynamicClient) {
+	t.Helper()
+	d := fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		secrets: "SecretList", configMaps: "ConfigMapList",
+	})
+	return &Store{Client: d, Project: "digits", Namespace: "ns"}, d
+}
+
+func record(revision int, status Status) Record {
+	return Record{
+		Revision: revision, Project: "digits", Environment: "production", Namespace: "ns", Status: status,
+		TreeDigest: "sha256:t", BundleDigest: "sha256:b", Images: map[string]string{"Job/j/c": "r@sha256:i"}, Who: "me", When: time.Unix(1000, 0).UTC(),
 	}
-	all, err := s.List(t.Context())
+}
+
+func objects(n int) []*unstructured.Unstructured {
+	var out []*unstructured.Unstructured
+	for range n {
+		out = append(out, &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "batch/v1", "kind": "Job", "metadata": map[string]any{"name": "j"}, "spec": map[string]any{"parallelism": int64(2)},
+		}})
+	}
+	return out
+}
+
+func TestAReleaseComesBackAsItWas(t *testing.T) {
+	s, _ := newStore(t)
+	packed, err := Manifests(objects(2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(all); n < keep || n > keep+1 || all[n-1].Revision != 15 {
-		t.Errorf("%d releases are kept, the last is %d", n, all[n-1].Revision)
+	if err := s.Add(t.Context(), record(1, Deployed), packed); err != nil {
+		t.Fatal(err)
 	}
-	current, ok := Current(all)
-	if !ok || current.Revision != 3 {
-		t.Errorf("current = %d: the last good release was forgotten", current.Revision)
+	got, manifests, err := s.Get(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(obj.Object, current.Objects[0].Object); diff != "" {
+	want := record(1, Deployed)
+	want.APIVersion, want.Kind = APIVersion, Kind
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if owned := Owned(all); len(owned) != len(all) {
-		t.Errorf("%d objects are owned, want those of the current release and all failed ones since", len(owned))
+	if diff := cmp.Diff(objects(2), manifests); diff != "" {
+		t.Error(diff)
 	}
-}
-
-func TestNoReleaseIsATypedError(t *testing.T) {
+	if err := s.Add(t.Context(), record(1, Deployed), packed); !errors.Is(err, ErrConcurrent) {
+		t.Errorf("a number that is taken: %v", err)
+	}
 	var none *NotFoundError
-	if !errors.As(error(&NotFoundError{Project: "p"}), &none) {
-		t.Error("not a *NotFoundError")
-	}
-	if _, ok := Current(nil); ok {
-		t.Error("there is a current release among none")
+	if _, _, err := s.Get(t.Context(), 7); !errors.As(err, &none) || none.Revision != 7 {
+		t.Errorf("a release that never was: %v", err)
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	raw, err := encode(Release{Revision: 1})
-	if err != nil {
-		f.Fatal(err)
+func TestStateComesBackAsItWas(t *testing.T) {
+	s, _ := newStore(t)
+	state, err := s.Load(t.Context())
+	if err != nil || state.Last != 0 {
+		t.Fatalf("state = %+v, err = %v", state, err)
 	}
-	f.Add(raw)
-	f.Fuzz(func(_ *testing.T, raw []byte) { _, _ = decode(raw) })
+	state.Current, state.Last, state.Pending = 2, 3, 4
+	state.Inventory = []Entry{{Ref: apply.Ref{Group: "batch", Kind: "Job", Namespace: "ns", Name: "j"}, Receipt: apply.Receipt{UID: "u", ResourceVersion: "5", Generation: 1, Sum: "s"}, Release: 2}}
+	packed, _ := Manifests(objects(1))
+	if err := s.Add(t.Context(), record(2, Deployed), packed); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Bundle = "sha256:b" // from the record
+	if diff := cmp.Diff(state, got, cmpopts.IgnoreUnexported(State{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOfTwoPromotionsAtOnceOneStops(t *testing.T) {
+	s, d := newStore(t)
+	state, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), &State{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(t.Context(), state); !errors.Is(err, ErrConcurrent) {
+		t.Errorf("both are the first: %v", err)
+	}
+	d.PrependReactor("update", "configmaps", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewConflict(configMaps.GroupResource(), "x", errors.New("changed"))
+	})
+	later := &State{version: "1"}
+	if err := s.Save(t.Context(), later); !errors.Is(err, ErrConcurrent) {
+		t.Errorf("one wrote since: %v", err)
+	}
+}
+
+func TestWhenTheStateIsLostTheRecordsTell(t *testing.T) {
+	s, _ := newStore(t)
+	packed, _ := Manifests(objects(1))
+	for _, r := range []Record{record(1, Deployed), record(2, Deployed), record(3, Failed)} {
+		if err := s.Add(t.Context(), r, packed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, err := s.Load(t.Context())
+	if err != nil || state.Current != 2 || state.Last != 3 {
+		t.Errorf("state = %+v, err = %v", state, err)
+	}
+}
+
+func TestTenReleasesAreKeptAndTheCurrentOneAlways(t *testing.T) {
+	s, _ := newStore(t)
+	packed, _ := Manifests(objects(1))
+	for i := 1; i <= 14; i++ {
+		status := Failed
+		if i == 2 {
+			status = Deployed
+		}
+		if err := s.Add(t.Context(), record(i, status), packed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Trim(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	records, err := s.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for _, r := range records {
+		got = append(got, r.Revision)
+	}
+	if diff := cmp.Diff([]int{2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPrevious(t *testing.T) {
+	records := []Record{record(1, Deployed), record(2, Failed), record(3, Deployed), record(4, Deployed), record(5, Failed)}
+	for _, c := range []struct {
+		name  string
+		state State
+		want  int
+	}{
+		{"after a good release the good one before it", State{Current: 4, Last: 4}, 3},
+		{"failed ones do not count", State{Current: 3, Last: 3}, 1},
+		{"after a failed release the current one", State{Current: 4, Last: 5}, 4},
+		{"after one that never ended the current one", State{Current: 4, Last: 4, Pending: 5}, 4},
+		{"the first has none before it", State{Current: 1, Last: 1}, 0},
+		{"nothing was deployed", State{Last: 2}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, ok := Previous(records, &c.state)
+			if got != c.want || ok != (c.want > 0) {
+				t.Errorf("previous = %d, %v", got, ok)
+			}
+		})
+	}
+}
+
+func TestManifestsThatNoSecretHoldsAreRefused(t *testing.T) {
+	var list []*unstructured.Unstructured
+	noise := uint64(1)
+	for range 40 {
+		var b strings.Builder
+		for range 60_000 {
+			noise = noise*6364136223846793005 + 1442695040888963407
+			b.WriteByte('a' + byte(noise>>59))
+		}
+		list = append(list, &unstructured.Unstructured{Object: map[string]any{"data": b.String()}})
+	}
+	_, err := Manifests(list)
+	var large *TooLargeError
+	if !errors.As(err, &large) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestTheApplySetIDIsALabelAndTellsNamespacesApart(t *testing.T) {
+	a, b := ID("digits", "one"), ID("digits", "two")
+	if a == b || len(validation.IsValidLabelValue(a)) > 0 {
+		t.Errorf("%s and %s", a, b)
+	}
 }

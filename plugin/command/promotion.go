@@ -1,0 +1,130 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
+)
+
+// run is what promote and rollback share: plan, show, ask, push, execute.
+func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b promote.Bundle, carried *carrier.Result) error {
+	plan, err := p.Plan(ctx, b)
+	if plan != nil {
+		for _, finding := range plan.Report {
+			if finding.Level == preflight.Warning {
+				f.Streams.Talk("warning: %s: %s", finding.Check, finding.Message)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, note := range plan.Notes {
+		f.Streams.Talk("%s", note)
+	}
+	if plan.Nothing() {
+		f.Streams.Talk("nothing to do: release %d is what %s runs, code %s", plan.Current(), p.context, plan.Tree)
+		if o.Output == "" || o.DryRun {
+			return p.showPlan(f, o, plan)
+		}
+		record, _, err := p.Store.Get(ctx, plan.Current())
+		if err != nil {
+			return err
+		}
+		return printRelease(f, o.Output, record)
+	}
+	for _, k := range plan.Kept {
+		f.Streams.Talk("%s", p.keptWords(k))
+	}
+	if err := p.showPlan(f, o, plan); err != nil || o.DryRun {
+		return err
+	}
+	if !o.Yes {
+		if err := p.confirm(ctx, f); err != nil {
+			return err
+		}
+	}
+	if carried != nil {
+		if _, err := carried.Push(ctx, p.progress); err != nil {
+			return err
+		}
+	}
+	record, err := p.Execute(ctx, plan)
+	if record.Status == release.Deployed {
+		f.Streams.Talk("release %d of %s is ready in %s, namespace %s, code %s", record.Revision, p.project.Name, p.context, p.namespace, record.TreeDigest)
+		if printErr := printRelease(f, o.Output, record); printErr != nil {
+			return printErr
+		}
+	}
+	return err
+}
+
+// keptWords says why an object that left the bundle stays.
+func (p *production) keptWords(k promote.Kept) string {
+	s := fmt.Sprintf("%s left the bundle and stays: %s", k.Entry.Short(), k.Reason)
+	if k.Entry.Kind == "Job" && k.Running {
+		s += fmt.Sprintf("; end it with: kubectl --context %s -n %s delete job %s", p.context, k.Entry.Namespace, k.Entry.Name)
+	}
+	return s
+}
+
+// planView is what --dry-run -o json prints.
+type planView struct {
+	APIVersion   string              `json:"apiVersion"`
+	Kind         string              `json:"kind"`
+	Revision     int                 `json:"revision"`
+	RollbackTo   int                 `json:"rollbackTo,omitempty"`
+	Nothing      bool                `json:"nothing"`
+	TreeDigest   string              `json:"treeDigest"`
+	BundleDigest string              `json:"bundleDigest"`
+	Images       map[string]string   `json:"images"`
+	Summary      string              `json:"summary"`
+	Changes      []changeView        `json:"changes"`
+	Findings     []preflight.Finding `json:"findings"`
+}
+
+type changeView struct {
+	Action     apply.Action `json:"action"`
+	Object     apply.Ref    `json:"object"`
+	Unverified string       `json:"unverified,omitempty"`
+}
+
+// showPlan prints the difference on stdout, or on stderr where -o claims
+// stdout, and the summary as talk.
+func (p *production) showPlan(f *Factory, o PromotionOptions, plan *promote.Plan) error {
+	out := f.Streams.Out
+	if o.Output != "" {
+		out = f.Streams.ErrOut
+	}
+	if err := plan.Changes.WriteDiff(out); err != nil {
+		return err
+	}
+	f.Streams.Talk("%s", plan.Changes.Summary())
+	if !o.DryRun {
+		return nil
+	}
+	view := planView{
+		APIVersion: outputVersion, Kind: "PromotionPlan", Revision: plan.Revision, RollbackTo: plan.RollbackTo, Nothing: plan.Nothing(),
+		TreeDigest: plan.Tree, BundleDigest: plan.Bundle, Images: plan.Images, Summary: plan.Changes.Summary(),
+		Changes: []changeView{}, Findings: plan.Report,
+	}
+	var names []string
+	for _, c := range plan.Changes.Changes {
+		view.Changes = append(view.Changes, changeView{c.Action, c.Ref, c.Unverified})
+		if c.Action != apply.Unchanged {
+			names = append(names, c.Ref.Short())
+		}
+	}
+	return printAs(f.Streams.Out, o.Output, view, names, func(io.Writer) error { return nil })
+}
+
+// printRelease prints one release where -o asks for it.
+func printRelease(f *Factory, output string, r release.Record) error {
+	return printAs(f.Streams.Out, output, r, []string{fmt.Sprintf("release/%d", r.Revision)}, func(io.Writer) error { return nil })
+}

@@ -1,0 +1,138 @@
+package carrier
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
+)
+
+// pushable is an image or an index.
+type pushable interface {
+	Digest() (v1.Hash, error)
+}
+
+type push struct {
+	ref  name.Digest
+	tag  name.Tag
+	what pushable
+}
+
+// Layers carries code as image layers.
+type Layers struct {
+	Resolver *Resolver
+	// Registry is host[:port][/path]; images go to Registry/Project/name.
+	Registry    string
+	Project     string
+	Environment string // for messages
+}
+
+// Carry gives the targets the runtime image with the code, by digest. Nothing
+// is pushed before Push.
+func (l *Layers) Carry(ctx context.Context, code Code, targets []workload.Target, r Reporter) (*Result, error) {
+	if l.Registry == "" {
+		return nil, &NoRegistryError{Environment: l.Environment}
+	}
+	if err := uncovered(targets); err != nil {
+		return nil, err
+	}
+	layers := map[string]*layer{}
+	made := map[[2]string]name.Digest{}
+	result := &Result{Images: map[string]string{}}
+	for _, t := range targets {
+		runtime := t.Container.Image()
+		key := [2]string{runtime, t.MountPath}
+		ref, ok := made[key]
+		if !ok {
+			packed := layers[t.MountPath]
+			if packed == nil {
+				var err error
+				if packed, err = newLayer(code, t.MountPath); err != nil {
+					return nil, err
+				}
+				layers[t.MountPath] = packed
+			}
+			base, err := l.Resolver.Base(ctx, runtime)
+			if err != nil {
+				return nil, err
+			}
+			r.Note("runtime image %s: %s", runtime, base.From)
+			p, err := l.prepare(runtime, base, packed, code)
+			if err != nil {
+				return nil, err
+			}
+			result.pushes = append(result.pushes, p)
+			ref, made[key] = p.ref, p.ref
+		}
+		t.Container.SetImage(ref.String())
+		result.Images[t.String()] = ref.String()
+	}
+	return result, nil
+}
+
+func (l *Layers) prepare(runtime string, base Base, packed *layer, code Code) (push, error) {
+	what, err := onto(base, packed, code.Digest())
+	if err != nil {
+		return push{}, err
+	}
+	digest, err := what.Digest()
+	if err != nil {
+		return push{}, fmt.Errorf("hash the image for %s: %w", runtime, err)
+	}
+	repo := fmt.Sprintf("%s/%s/%s", strings.TrimRight(l.Registry, "/"), l.Project, lastPart(runtime))
+	ref, err := name.NewDigest(repo + "@" + digest.String())
+	if err != nil {
+		return push{}, fmt.Errorf("name the image for %s: %w", runtime, err)
+	}
+	// A tag keeps registries that sweep untagged images from taking it.
+	tag, err := name.NewTag(fmt.Sprintf("%s:%s-%s", repo, code.Digest().Short(), digest.Hex[:12]))
+	if err != nil {
+		return push{}, fmt.Errorf("name the image for %s: %w", runtime, err)
+	}
+	return push{ref: ref, tag: tag, what: what}, nil
+}
+
+// lastPart is the last part of an image's name without tag and digest.
+func lastPart(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	image = image[strings.LastIndex(image, "/")+1:]
+	image, _, _ = strings.Cut(image, ":")
+	return image
+}
+
+// Push sends the images that their registry does not have yet, base layers
+// too, and says how many that were. It returns a *PushError.
+func (r *Result) Push(ctx context.Context, report Reporter) (int, error) {
+	sent := 0
+	for _, p := range r.pushes {
+		if _, err := remote.Head(p.ref, auth(ctx)...); err == nil {
+			continue
+		}
+		report.Start("Push " + p.ref.Context().String())
+		err := p.send(ctx)
+		report.End(err)
+		if err != nil {
+			if ctx.Err() != nil {
+				return sent, context.Cause(ctx)
+			}
+			return sent, &PushError{Ref: p.ref.String(), Err: err}
+		}
+		sent++
+	}
+	return sent, nil
+}
+
+func (p push) send(ctx context.Context) error {
+	switch what := p.what.(type) {
+	case v1.Image:
+		return remote.Write(p.tag, what, auth(ctx)...)
+	case v1.ImageIndex:
+		return remote.WriteIndex(p.tag, what, auth(ctx)...)
+	}
+	return fmt.Errorf("%T is neither an image nor an index", p.what)
+}
