@@ -67,9 +67,7 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
 		Lost: func(r session.Rank, err error) {
 			f.Streams.Talk("lost %s: %v; connecting again", r.Name, err)
 		},
-		Exited: func(r session.Rank, e wire.Exited) {
-			f.Streams.Talk("%s ended with code %d %s: its pod waits for the next save", r.Name, e.Code, e.Message)
-		},
+		// That a process ended is in the rank's log, in the agent's own words.
 	})
 	return l
 }

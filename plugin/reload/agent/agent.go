@@ -219,7 +219,11 @@ func (a *Agent) watch(process *supervise.Process, number uint64) {
 	if !own {
 		return // stopped for the next generation
 	}
-	a.Log.Printf("generation %d ended with code %d %s: waiting for the next save", number, exit.Code, exit.Message)
+	how := fmt.Sprintf("code %d", exit.Code)
+	if exit.Message != "" {
+		how += " (" + exit.Message + ")"
+	}
+	a.Log.Printf("generation %d ended with %s: waiting for the next save", number, how)
 	if client != nil {
 		_ = client.conn.Write(wire.TypeExited, wire.Exited{Generation: number, PID: exit.PID, Code: exit.Code, Message: exit.Message})
 	}
