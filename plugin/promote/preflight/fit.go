@@ -114,7 +114,7 @@ func accepts(node *corev1.Node, g gang) bool {
 	}
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
-		if _, wanted := g.devices[taint.Key]; wanted || taint.Effect == corev1.TaintEffectPreferNoSchedule {
+		if _, wanted := g.devices[taint.Key]; wanted || taint.Effect == corev1.TaintEffectPreferNoSchedule || stale(node, taint) {
 			continue
 		}
 		if !slices.ContainsFunc(spec.Tolerations, func(t corev1.Toleration) bool { return tolerates(t, taint) }) {
@@ -122,6 +122,18 @@ func accepts(node *corev1.Node, g gang) bool {
 		}
 	}
 	return true
+}
+
+// stale says whether a taint reports a condition that is over. The node
+// controller takes not-ready and unreachable away in a pass every few seconds,
+// so they outlive a node's getting ready; the condition itself is current.
+func stale(node *corev1.Node, taint *corev1.Taint) bool {
+	if taint.Key != corev1.TaintNodeNotReady && taint.Key != corev1.TaintNodeUnreachable {
+		return false
+	}
+	return slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // tolerates follows the definition of tolerations in the core API.

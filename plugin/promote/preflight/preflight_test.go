@@ -46,6 +46,13 @@ func TestFit(t *testing.T) {
 	tainted := func(n *corev1.Node) {
 		n.Spec.Taints = []corev1.Taint{{Key: "team", Value: "a", Effect: corev1.TaintEffectNoSchedule}}
 	}
+	// notReady is the taint by which the node controller reports the condition.
+	notReady := func(ready corev1.ConditionStatus) func(*corev1.Node) {
+		return func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoExecute}}
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: ready}}
+		}
+	}
 	for _, c := range []struct {
 		name  string
 		nodes []corev1.Node
@@ -67,6 +74,8 @@ func TestFit(t *testing.T) {
 		{name: "a taint named like the device", nodes: []corev1.Node{node("a", 4, func(n *corev1.Node) {
 			n.Spec.Taints = []corev1.Taint{{Key: gpu, Value: "present", Effect: corev1.TaintEffectNoSchedule}}
 		})}, gangs: []gang{gangOf(1, 1, nil)}},
+		{name: "a node that is ready and whose taint is not gone yet", nodes: []corev1.Node{node("a", 4, notReady(corev1.ConditionTrue))}, gangs: []gang{gangOf(1, 1, nil)}},
+		{name: "a node that is not ready", nodes: []corev1.Node{node("a", 4, notReady(corev1.ConditionFalse))}, gangs: []gang{gangOf(1, 1, nil)}, says: "0 of them"},
 		{name: "a node selector", nodes: []corev1.Node{node("a", 4, nil)}, gangs: []gang{gangOf(1, 1, func(s *corev1.PodSpec) { s.NodeSelector = map[string]string{"gpu": "h100"} })}, says: "0 of them"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
