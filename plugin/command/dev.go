@@ -28,6 +28,7 @@ type DevOptions struct {
 	Yes     bool
 	Timeout time.Duration
 	Output  string
+	Events  string
 }
 
 // NewCmdDev returns `kubectl ai dev`.
@@ -62,7 +63,9 @@ leaves the workload running; --cleanup removes it.`,
 	cmd.Flags().BoolVar(&o.Yes, "yes", false, "answer questions with yes: replace a Job whose manifest changed")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", 5*time.Minute, "with --once: how long all ranks may take")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "", "json: receipts as JSON lines on stdout, what ranks say on stderr")
+	cmd.Flags().StringVar(&o.Events, "events", "", "json: what happens as JSON lines on stderr, in place of words")
 	completeWords(cmd, "output", "json")
+	completeWords(cmd, "events", "json")
 	return cmd
 }
 
@@ -71,7 +74,7 @@ func (o *DevOptions) Validate() error {
 	if o.Once && o.Cleanup {
 		return explain.Usagef("--once and --cleanup exclude each other")
 	}
-	return checkOneOf("output", o.Output, "", "json")
+	return errors.Join(checkOneOf("output", o.Output, "", "json"), checkOneOf("events", o.Events, "", "json"))
 }
 
 // Run applies the bundle and follows the code.

@@ -27,15 +27,14 @@ const cacheBytes = 128 << 20
 
 // loop follows the code on this machine and the ranks in the cluster.
 type loop struct {
-	f       *Factory
-	t       *target
-	o       *DevOptions
-	ranks   int // how many the manifests ask for
-	scanner *tree.Scanner
-	cache   *session.Cache
-	gang    *session.Gang
-	lines   observe.Lines
-	cancel  context.CancelCauseFunc
+	f      *Factory
+	t      *target
+	o      *DevOptions
+	ranks  int // how many the manifests ask for
+	cache  *session.Cache
+	gang   *session.Gang
+	lines  observe.Lines
+	cancel context.CancelCauseFunc
 
 	mu      sync.Mutex
 	saved   map[tree.Digest]time.Time // when a version was seen on this machine
@@ -47,10 +46,8 @@ type loop struct {
 var errDelivered = errors.New("delivered")
 
 func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
-	code := t.project.Code[0]
 	l := &loop{
 		f: f, t: t, o: o, ranks: ranks,
-		scanner: tree.NewScanner(code.Path, tree.Options{Ignore: code.Ignore}),
 		cache:   session.NewCache(cacheBytes),
 		saved:   map[tree.Digest]time.Time{},
 		running: map[string]wire.Receipt{},
@@ -63,9 +60,17 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
 	host, _ := os.Hostname()
 	l.gang = session.NewGang(t.dial(), fmt.Sprintf("pid %d on %s", os.Getpid(), host), session.Events{
 		Delivered: l.delivered,
-		Refused:   func(err error) { f.Streams.Talk("not delivered, all ranks run on as they are: %v", err) },
+		Connected: func(r session.Rank, dialled time.Time) {
+			l.say(devEvent{Kind: "Connected", Rank: r.Name, Since: &dialled}, "")
+		},
+		Refused: func(err error) {
+			l.say(devEvent{Kind: "Refused", Message: err.Error()}, "not delivered, all ranks run on as they are: %v", err)
+		},
 		Lost: func(r session.Rank, err error) {
-			f.Streams.Talk("lost %s: %v; connecting again", r.Name, err)
+			l.say(devEvent{Kind: "Lost", Rank: r.Name, Message: err.Error()}, "lost %s: %v; connecting again", r.Name, err)
+		},
+		Notice: func(r session.Rank, text string) {
+			l.say(devEvent{Kind: "Notice", Rank: r.Name, Message: text}, "%s: %s", rankName(r), text)
 		},
 		// That a process ended is in the rank's log, in the agent's own words.
 	})
@@ -103,45 +108,28 @@ func (l *loop) run(parent context.Context) error {
 
 // code publishes the tree, and again whenever its content changes.
 func (l *loop) code(ctx context.Context) error {
-	root := l.t.project.Code[0].Path
-	changed := make(chan struct{}, 1)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return watch.Watch(ctx, root, changed, func(s string) { l.f.Streams.Talk("%s", s) }) })
-	group.Go(func() error {
-		var last tree.Digest
-		complaint := ""
-		for {
-			seen := time.Now()
-			index, err := l.scanner.Scan(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case err != nil && last == tree.Digest{}:
-				return err
-			case err != nil:
-				if err.Error() != complaint { // the ranks run on with what they have
-					complaint = err.Error()
-					l.f.Streams.Talk("not delivered: %v", err)
-				}
-			case len(index) == 0 && last != tree.Digest{}:
-				l.f.Streams.Talk("not delivered: %s is empty", root)
-			default:
-				if digest := index.Digest(); digest != last {
-					last, complaint = digest, ""
-					l.mu.Lock()
-					l.saved[digest] = seen
-					l.mu.Unlock()
-					l.gang.Publish(ctx, session.NewVersion(root, index, l.cache))
-				}
+	code := l.t.project.Code[0]
+	complaint := ""
+	follower := &session.Follower{
+		Root: code.Path, Tree: tree.Options{Ignore: code.Ignore}, Cache: l.cache,
+		Watch: watch.Options{Note: func(s string) { l.f.Streams.Talk("%s", s) }},
+		Published: func(v *session.Version, seen time.Time) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.saved[v.Digest] = seen
+		},
+		Trouble: func(err error) {
+			said := ""
+			if err != nil {
+				said = fmt.Sprintf("not delivered: %v", err)
 			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-changed:
+			if said != "" && said != complaint {
+				l.f.Streams.Talk("%s", said)
 			}
-		}
-	})
-	return group.Wait()
+			complaint = said
+		},
+	}
+	return follower.Run(ctx, l.gang)
 }
 
 // pod brings a rank to the gang, takes it away, or says what holds it up.
@@ -186,7 +174,8 @@ func (l *loop) delivered(d session.Delivery) {
 		}
 	}
 	took := ""
-	if seen, ok := l.saved[d.Version.Digest]; ok && !d.Adopted {
+	seen, hasSeen := l.saved[d.Version.Digest]
+	if hasSeen && !d.Adopted {
 		took = fmt.Sprintf(" · verified in %d ms · running in %d ms", d.Staged.Sub(seen).Milliseconds(), d.Done.Sub(seen).Milliseconds())
 	}
 	clear(l.saved)
@@ -194,7 +183,14 @@ func (l *loop) delivered(d session.Delivery) {
 	if d.Adopted {
 		how = "already running on"
 	}
-	l.f.Streams.Talk("gen %d · %s · %s · %s %d/%d ranks%s", d.Generation, files(changes.Len()), d.Version.Digest.Short(), how, current, l.ranks, took)
+	event := devEvent{
+		Kind: "Delivery", Generation: d.Generation, TreeDigest: d.Version.Digest.String(), Files: changes.Len(), Running: current, Ranks: l.ranks,
+		Adopted: d.Adopted, SentBytes: d.SentBytes, Verified: &d.Staged, Done: &d.Done,
+	}
+	if hasSeen {
+		event.Since = &seen
+	}
+	l.say(event, "gen %d · %s · %s · %s %d/%d ranks%s", d.Generation, files(changes.Len()), d.Version.Digest.Short(), how, current, l.ranks, took)
 	if l.o.Once && current >= l.ranks {
 		if l.o.Output == "" {
 			for _, r := range slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }) {
@@ -202,6 +198,37 @@ func (l *loop) delivered(d session.Delivery) {
 			}
 		}
 		l.cancel(errDelivered)
+	}
+}
+
+// devEvent is a line of --events json.
+type devEvent struct {
+	APIVersion string     `json:"apiVersion"`
+	Kind       string     `json:"kind"` // Connected, Delivery, Refused, Lost, Notice
+	Rank       string     `json:"rank,omitempty"`
+	Message    string     `json:"message,omitempty"`
+	Generation uint64     `json:"generation,omitempty"`
+	TreeDigest string     `json:"treeDigest,omitempty"`
+	Files      int        `json:"files,omitempty"`     // that changed
+	Running    int        `json:"running,omitempty"`   // ranks that run the tree
+	Ranks      int        `json:"ranks,omitempty"`     // ranks there should be
+	Adopted    bool       `json:"adopted,omitempty"`   // they ran it already
+	SentBytes  int64      `json:"sentBytes,omitempty"` // to all ranks together
+	Since      *time.Time `json:"since,omitempty"`     // when the save was seen, or the rank dialled
+	Verified   *time.Time `json:"verified,omitempty"`  // all ranks have it on disk and hashed it there
+	Done       *time.Time `json:"done,omitempty"`      // all ranks have started it
+}
+
+// say reports what happened, in words or as JSON.
+func (l *loop) say(e devEvent, format string, args ...any) {
+	switch {
+	case l.o.Events == "json":
+		e.APIVersion = outputVersion
+		if line, err := json.Marshal(e); err == nil {
+			_, _ = fmt.Fprintf(l.f.Streams.ErrOut, "%s\n", line)
+		}
+	case format != "":
+		l.f.Streams.Talk(format, args...)
 	}
 }
 

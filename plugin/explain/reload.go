@@ -3,13 +3,13 @@ package explain
 import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
-	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
 
 var reloadEntries = []Entry{
 	{
-		ID: "SYNC-001", Exit: ExitFailed, Match: As[*session.BusyError](),
+		ID: "SYNC-001", Exit: ExitFailed, Match: As[*wire.BusyError](),
 		Next: Text("end the other kubectl ai dev, or work in a copy of the bundle with another namespace"),
 		Long: "One dev delivers to a workload at a time: two would overwrite each other's generations. The message names the other one.",
 	},

@@ -5,14 +5,10 @@ package agent
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
-	"fmt"
 	"log"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -33,6 +29,10 @@ type Config struct {
 	Log        *log.Logger
 
 	Pod, PodUID, Container string
+
+	// Lost is how long a silent client is taken for alive; 0:
+	// wire.HeartbeatLost.
+	Lost time.Duration
 }
 
 // resumeGrace is how long a restarted container waits for a client that may
@@ -42,17 +42,23 @@ const resumeGrace = 2 * time.Second
 // waitingEvery is how often a container that has no code says so.
 const waitingEvery = 30 * time.Second
 
+// settleAfter is how long a process is left alone with the machine before the
+// volume is made ready for the next save.
+const settleAfter = 50 * time.Millisecond
+
 // Agent is one container's agent.
 type Agent struct {
 	Config
-	store *generation.Store
-	cwd   string // of the container, as its manifest gives it
+	store  *generation.Store
+	cwd    string // of the container, as its manifest gives it
+	settle *time.Timer
 
 	mu      sync.Mutex
 	process *supervise.Process
 	ending  *supervise.Process // being stopped: its exit is no news
 	receipt *wire.Receipt
-	client  *client // the one that delivers; nil: none
+	run     wire.Commit // how the current process was started
+	owner   *client     // the one that delivers; nil: none
 }
 
 // New opens the code volume.
@@ -64,6 +70,9 @@ func New(c Config) (*Agent, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
 		cwd = c.Mount
+	}
+	if c.Lost == 0 {
+		c.Lost = wire.HeartbeatLost
 	}
 	return &Agent{Config: c, store: store, cwd: cwd}, nil
 }
@@ -83,6 +92,8 @@ func (a *Agent) Run(ctx context.Context) int {
 		return 1
 	}
 	supervise.Reap(a.owns)
+	a.settle = time.AfterFunc(settleAfter, a.settleNow)
+	defer a.settle.Stop()
 	var clients sync.WaitGroup
 	clients.Go(func() {
 		for {
@@ -99,6 +110,13 @@ func (a *Agent) Run(ctx context.Context) int {
 	a.stop()
 	clients.Wait()
 	return 128 + int(syscall.SIGTERM)
+}
+
+// settleNow readies the volume between saves.
+func (a *Agent) settleNow() {
+	if err := a.store.Settle(); err != nil {
+		a.Log.Printf("%v", err) // the next save meets the same and refuses
+	}
 }
 
 // begin resumes what the volume holds, or says what it waits for.
@@ -119,10 +137,10 @@ func (a *Agent) begin(ctx context.Context) {
 		case <-timer.C:
 		}
 		a.mu.Lock()
-		started, served := a.process != nil, a.client != nil
+		started, served := a.process != nil, a.owner != nil
 		if !started && number != 0 && !served {
 			a.Log.Printf("resuming generation %d (%s)", number, digest.Short())
-			a.startLocked(time.Time{})
+			a.startLocked(wire.Commit{Generation: number}, time.Time{}, time.Time{})
 			started = true
 		}
 		a.mu.Unlock()
@@ -143,28 +161,34 @@ func (a *Agent) owns(pid int) bool {
 }
 
 // commit stops the process, flips to the staged generation and starts it.
-func (a *Agent) commit(number uint64, received time.Time) (*wire.Receipt, error) {
-	if current, _ := a.store.Current(); current == number {
+func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
+	if current, _ := a.store.Current(); current == m.Generation {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if a.process == nil { // a restarted container: the tree is there, the process is not
-			a.startLocked(received)
+			a.startLocked(m, c.received, c.staged)
 		}
 		return a.receipt, nil
 	}
+	a.settle.Stop()
 	a.stop()
-	if err := a.store.Commit(number); err != nil {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if n, _ := a.store.Current(); n != 0 {
-			a.startLocked(received) // what ran before runs on
-		}
+	if err := a.store.Commit(m.Generation); err != nil {
 		return nil, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.startLocked(received)
+	a.startLocked(m, c.received, c.staged)
+	a.settle.Reset(settleAfter)
 	return a.receipt, nil
+}
+
+// resume starts what ran before a commit that came to nothing.
+func (a *Agent) resume() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if n, _ := a.store.Current(); n != 0 && a.process == nil && a.run.Generation == n {
+		a.startLocked(a.run, time.Time{}, time.Time{})
+	}
 }
 
 func (a *Agent) stop() {
@@ -182,94 +206,6 @@ func (a *Agent) stop() {
 	}
 	a.mu.Unlock()
 	_ = os.Remove(ReadyFile(a.Socket))
-}
-
-// startLocked starts the command in the current generation; the caller holds
-// the mutex.
-func (a *Agent) startLocked(received time.Time) {
-	number, digest := a.store.Current()
-	committed := time.Now()
-	spec := a.spec(number, digest.String())
-	process := supervise.Start(spec)
-	a.process = process
-	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", process.PID))
-	if err != nil {
-		cwd = spec.Dir
-	}
-	a.receipt = &wire.Receipt{
-		APIVersion: "kubectl-ai.dev/v1alpha1", Kind: "Receipt",
-		Generation: number, TreeDigest: digest,
-		Pod: a.Pod, PodUID: a.PodUID, Container: a.Container, Rank: -1,
-		PID: process.PID, CWD: cwd,
-		ArgvDigest: fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(strings.Join(spec.Argv, "\x00")))),
-		Received:   received, Committed: committed, Running: time.Now(),
-	}
-	_ = os.WriteFile(ReadyFile(a.Socket), []byte(digest.String()), 0o644)
-	go a.watch(process, number)
-}
-
-// watch tells the client when the process ends by itself. The agent stays:
-// the next save starts the next process.
-func (a *Agent) watch(process *supervise.Process, number uint64) {
-	<-process.Done
-	a.mu.Lock()
-	own, client := a.process == process && a.ending != process, a.client
-	a.mu.Unlock()
-	exit := process.Exit()
-	if !own {
-		return // stopped for the next generation
-	}
-	how := fmt.Sprintf("code %d", exit.Code)
-	if exit.Message != "" {
-		how += " (" + exit.Message + ")"
-	}
-	a.Log.Printf("generation %d ended with %s: waiting for the next save", number, how)
-	if client != nil {
-		_ = client.conn.Write(wire.TypeExited, wire.Exited{Generation: number, PID: exit.PID, Code: exit.Code, Message: exit.Message})
-	}
-}
-
-// spec maps the container's command into a generation: its working directory
-// and the arguments below the mount become the resolved generation's, so that
-// a process keeps its whole tree when the next one becomes current.
-func (a *Agent) spec(number uint64, digest string) supervise.Spec {
-	gen := a.store.Path(number)
-	into := func(p string) string {
-		if p == a.Mount {
-			return gen
-		}
-		if rest, ok := strings.CutPrefix(p, a.Mount+"/"); ok && !strings.HasPrefix(rest, ".kubectl-ai/") {
-			return gen + "/" + rest
-		}
-		return p
-	}
-	spec := supervise.Spec{Dir: into(a.cwd)}
-	if _, err := os.Stat(spec.Dir); errors.Is(err, os.ErrNotExist) {
-		spec.Dir = gen
-	}
-	for _, arg := range a.Argv {
-		if strings.HasPrefix(arg, a.Mount) {
-			arg = into(arg)
-		}
-		spec.Argv = append(spec.Argv, arg)
-	}
-	spec.Env = append(spec.Env, a.Env...)
-	set := func(key, value string, always bool) {
-		for _, e := range spec.Env {
-			if strings.HasPrefix(e, key+"=") && !always {
-				return
-			}
-		}
-		spec.Env = append(spec.Env, key+"="+value)
-	}
-	set("KUBECTL_AI_GENERATION", fmt.Sprint(number), true)
-	set("KUBECTL_AI_TREE_DIGEST", digest, true)
-	// Logs are read while the process runs.
-	set("PYTHONUNBUFFERED", "1", false)
-	// Bytecode is checked by whole seconds and size, so that a cache shared by
-	// generations could run stale code.
-	set("PYTHONPYCACHEPREFIX", filepath.Join(filepath.Dir(a.Socket), "pycache", fmt.Sprint(number)), false)
-	return spec
 }
 
 // ReadyFile returns the file that exists while a process of the current

@@ -14,13 +14,18 @@ import (
 
 // client is a connected laptop.
 type client struct {
-	name string
-	conn *wire.Conn
+	role    wire.Role
+	session string
+	name    string // for people
+	in      *wire.Reader
+	out     *wire.Writer
+	hangUp  func()
 
-	received time.Time // of the last PREPARE
-	prepared uint64
-	parts    map[[32]byte]wire.Content // contents whose parts still come
-	held     int                       // bytes of parts
+	generation uint64    // of the last PREPARE
+	received   time.Time // its first frame
+	staged     time.Time
+	refused    bool // a pipelined COMMIT of that generation is dropped
+	content    *content
 }
 
 // serve speaks with one client until it goes.
@@ -28,182 +33,140 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 	defer func() { _ = stream.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
-	alive := func() { _ = stream.SetReadDeadline(time.Now().Add(wire.HeartbeatLost)) }
+	alive := func() { _ = stream.SetReadDeadline(time.Now().Add(a.Lost)) }
 	alive()
-	c := &client{conn: wire.NewConn(stream), parts: map[[32]byte]wire.Content{}}
-	if c.conn.Accept() != nil {
+	c := &client{in: wire.NewReader(stream), out: wire.NewWriter(stream), hangUp: func() { _ = stream.Close() }}
+	first, err := c.in.Read()
+	if err != nil {
 		return
 	}
-	f, err := c.conn.Read()
-	if err != nil || f.Type != wire.TypeHello {
+	hello, ok := first.(*wire.Hello)
+	if !ok {
 		return
 	}
-	var hello wire.Hello
-	if f.Decode(&hello) != nil {
+	if err := a.welcome(c, hello); err != nil {
+		_ = c.out.Send(wire.Refuse(0, err))
 		return
 	}
-	if !a.welcome(c, hello) {
-		return
-	}
-	defer func() {
-		a.mu.Lock()
-		if a.client == c {
-			a.client = nil
-		}
-		a.mu.Unlock()
-	}()
+	defer a.leave(c)
 	for {
 		alive()
-		f, err := c.conn.Read()
+		m, err := c.in.Read()
 		if err != nil {
 			return
 		}
-		if hello.Observer && f.Type != wire.TypeVerify && f.Type != wire.TypePing {
+		if err := a.handle(c, m); err != nil {
 			return
-		}
-		if err := a.handle(c, f); err != nil {
-			if c.conn.Write(wire.TypeRefused, refusal(c.prepared, err)) != nil {
-				return
-			}
 		}
 	}
 }
 
-// welcome answers HELLO; false: the client was refused.
-func (a *Agent) welcome(c *client, hello wire.Hello) bool {
-	c.name = hello.Client
-	mine := wire.Hello{MinVersion: 1, Version: wire.Version, Pod: a.Pod, PodUID: a.PodUID, Container: a.Container}
-	if wire.Common(mine, hello) == 0 {
-		_ = c.conn.Write(wire.TypeRefused, wire.Refused{Code: wire.CodeVersion, Message: fmt.Sprintf("the agent speaks version %d, the client %d to %d", wire.Version, hello.MinVersion, hello.Version)})
-		return false
+// welcome answers HELLO. It returns a *wire.VersionError or *wire.BusyError.
+func (a *Agent) welcome(c *client, hello *wire.Hello) error {
+	if hello.Max < wire.MinVersion || hello.Min > wire.MaxVersion {
+		return &wire.VersionError{AgentMin: wire.MinVersion, AgentMax: wire.MaxVersion, Min: hello.Min, Max: hello.Max}
 	}
+	c.role, c.session, c.name = hello.Role, hello.Session, hello.Owner
+	mine := &wire.Welcome{Version: min(hello.Max, wire.MaxVersion), Pod: a.Pod, PodUID: a.PodUID, Container: a.Container}
 	a.mu.Lock()
-	if !hello.Observer {
-		if a.client != nil {
-			other := a.client.name
-			a.mu.Unlock()
-			_ = c.conn.Write(wire.TypeRefused, wire.Refused{Code: wire.CodeBusy, Message: "another kubectl ai dev is connected: " + other})
-			return false
+	if c.role == wire.Owner {
+		if a.owner != nil {
+			if a.owner.session != c.session {
+				defer a.mu.Unlock()
+				return &wire.BusyError{Owner: a.owner.name}
+			}
+			a.owner.hangUp() // its own earlier stream, which it has lost
 		}
-		a.client = c
+		a.owner = c
 	}
 	mine.Generation, mine.Digest = a.store.Current()
 	if a.receipt != nil && a.receipt.Generation == mine.Generation {
 		mine.Receipt = a.receipt
 	}
 	a.mu.Unlock()
-	return c.conn.Write(wire.TypeHello, mine) == nil
+	return c.out.Send(mine)
 }
 
-func (a *Agent) handle(c *client, f wire.Frame) error {
-	switch f.Type {
-	case wire.TypePing:
-		return c.conn.Write(wire.TypePong, nil)
-	case wire.TypePrepare:
-		return a.prepare(c, f)
-	case wire.TypeContent:
-		return a.content(c, f)
-	case wire.TypeStage:
-		digest, err := a.store.Stage()
+// leave frees the rank for another client. What was half-done is undone.
+func (a *Agent) leave(c *client) {
+	c.content.abort()
+	a.mu.Lock()
+	mine := a.owner == c
+	if mine {
+		a.owner = nil
+	}
+	a.mu.Unlock()
+	if mine {
+		a.resume()
+	}
+}
+
+// handle answers a message. An error ends the stream; what an agent will not
+// do is answered instead.
+func (a *Agent) handle(c *client, message wire.Message) error {
+	if c.role != wire.Owner {
+		switch message.(type) {
+		case *wire.Prepare, *wire.Commit:
+			return c.out.Send(wire.Refuse(0, errors.New("an observer cannot publish")))
+		}
+	}
+	switch m := message.(type) {
+	case *wire.Ping:
+		return c.out.Send(&wire.Pong{})
+	case *wire.Prepare:
+		return a.answer(c, m.Generation, a.prepare(c, m))
+	case *wire.Commit:
+		if m.Pipelined && (c.refused || c.generation != m.Generation) {
+			return nil // the answer to PREPARE said why
+		}
+		receipt, err := a.commit(c, *m)
 		if err != nil {
-			return err
+			return a.answer(c, m.Generation, err)
 		}
-		return c.conn.Write(wire.TypeStaged, wire.Staged{Generation: c.prepared, Digest: digest})
-	case wire.TypeCommit:
-		var m wire.Commit
-		if err := f.Decode(&m); err != nil {
-			return err
-		}
-		receipt, err := a.commit(m.Generation, c.received)
-		if err != nil {
-			return err
-		}
-		return c.conn.Write(wire.TypeRunning, receipt)
-	case wire.TypeVerify:
+		return c.out.Send(&wire.Running{Receipt: *receipt})
+	case *wire.Verify:
 		number, digest, found, err := a.store.Verify()
 		if err != nil {
-			return err
+			return a.answer(c, 0, err)
 		}
-		answer := wire.Verified{Generation: number, Digest: digest}
-		for _, d := range found {
+		answer := &wire.Verified{Generation: number, Digest: digest, Total: len(found)}
+		for _, d := range found[:min(len(found), wire.MaxDifferences)] {
 			answer.Differences = append(answer.Differences, wire.Difference(d))
 		}
-		return c.conn.Write(wire.TypeVerified, answer)
+		return c.out.Send(answer)
 	}
-	return fmt.Errorf("frame of unknown type %d", f.Type)
+	return fmt.Errorf("%v from a client", message.Type())
 }
 
-// prepare asks for what is missing. A change that brings its own contents
-// needs no answer: the client sends them along, and NEED only names what else
-// has to come.
-func (a *Agent) prepare(c *client, f wire.Frame) error {
-	c.received = time.Now()
-	c.parts, c.held = map[[32]byte]wire.Content{}, 0
-	var m wire.Prepare
-	if err := f.Decode(&m); err != nil {
-		return err
-	}
-	c.prepared = m.Generation
-	full := m.Base == tree.Digest{}
-	if _, have := a.store.Current(); !full && have != m.Base {
-		return &wire.Refused{Code: wire.CodeBase, Message: "the rank holds " + have.Short() + ", not " + m.Base.Short()}
-	}
-	need, err := a.store.Prepare(m.Generation, m.Root, full, tree.Changes{Puts: m.Puts, Deletes: m.Deletes})
-	if err != nil {
-		return err
-	}
-	return c.conn.Write(wire.TypeNeed, wire.Need{Sums: need})
-}
-
-// content takes a part of a file, and the file when it was the last.
-func (a *Agent) content(c *client, f wire.Frame) error {
-	part, err := f.Content()
-	if err != nil {
-		return err
-	}
-	whole := c.parts[part.Sum]
-	whole.Sum, whole.Encoding, whole.Base = part.Sum, part.Encoding, part.Base
-	whole.Bytes = append(whole.Bytes, part.Bytes...)
-	if c.held += len(part.Bytes); c.held > wire.MaxFile {
-		return fmt.Errorf("a file of more than %d bytes cannot be delivered", wire.MaxFile)
-	}
-	if part.More {
-		c.parts[part.Sum] = whole
+// answer says why something was not done.
+func (a *Agent) answer(c *client, number uint64, err error) error {
+	if err == nil {
 		return nil
 	}
-	delete(c.parts, part.Sum)
-	c.held -= len(whole.Bytes)
-	var base []byte
-	if whole.Base != [32]byte{} {
-		if base, err = a.store.Base(whole.Base); err != nil {
-			return err
-		}
+	c.refused = true
+	var missing *generation.MissingError
+	switch {
+	case errors.Is(err, generation.ErrBase):
+		return c.out.Send(&wire.Need{Generation: number})
+	case errors.As(err, &missing):
+		return c.out.Send(&wire.Need{Generation: number, Sums: missing.Sums})
 	}
-	content, err := wire.Decode(whole, base)
-	if err != nil {
-		return err
-	}
-	return a.store.Put(whole.Sum, content)
+	a.resume()
+	return c.out.Send(wire.Refuse(number, typed(err)))
 }
 
-// refusal gives an error its code.
-func refusal(number uint64, err error) *wire.Refused {
-	var refused *wire.Refused
-	if errors.As(err, &refused) {
-		refused.Generation = number
-		return refused
-	}
-	r := &wire.Refused{Generation: number, Code: wire.CodeIO, Message: err.Error()}
+// typed turns what the volume says into what the wire carries.
+func typed(err error) error {
 	var noSpace *generation.NoSpaceError
 	var digest *generation.DigestError
 	var path *tree.PathError
 	switch {
 	case errors.As(err, &noSpace):
-		r.Code = wire.CodeNoSpace
+		return &wire.NoSpaceError{Path: noSpace.Dir, Need: -1, Free: -1}
 	case errors.As(err, &digest):
-		r.Code = wire.CodeDigest
+		return &wire.TreeError{Reason: digest.Error()}
 	case errors.As(err, &path):
-		r.Code = wire.CodeInvalid
+		return &wire.TreeError{Path: path.Path, Reason: path.Reason}
 	}
-	return r
+	return err
 }

@@ -5,56 +5,54 @@ import (
 	"io/fs"
 	"path"
 	"strings"
-
-	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
-// carry moves what programs wrote beside their code out of a generation:
-// from its top to the top of the volume, from deeper folders to data. A path
-// that is written again replaces what was kept before.
-func (s *Store) carry(number uint64) error {
-	tracked := map[string]bool{}
-	for _, e := range s.index {
-		tracked[e.Path] = true
-		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-			tracked[dir] = true
+// carry moves what programs wrote beside their code out of the current
+// generation: from its top to the top of the volume, from deeper folders to
+// data. A path that is written again replaces what was kept before.
+func (s *Store) carry() error {
+	gen := s.Path(s.number)
+	return s.layout.each(func(n *node) error {
+		if !n.stirred(gen) {
+			return nil
 		}
-	}
-	leaf := map[string]bool{}
-	for _, e := range s.index {
-		leaf[e.Path] = true
-	}
-	gen := folder(number)
-	var visit func(dir string) error
-	visit = func(dir string) error {
-		entries, err := fs.ReadDir(s.root.FS(), path.Join(gen, dir))
+		dir, err := s.openFolder(path.Join(folder(s.number), n.path))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a program removed it
+		}
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			p := path.Join(dir, e.Name())
-			switch {
-			case leaf[p]:
-			case tracked[p] && e.IsDir():
-				if err := visit(p); err != nil {
-					return err
-				}
-			case e.Name() == "__pycache__", s.kept(gen + "/" + p):
-			default:
-				if err := s.moveOut(gen+"/"+p, p); err != nil {
-					return err
-				}
+		names, err := list(dir)
+		_ = dir.Close()
+		if err != nil {
+			return err
+		}
+		for _, i := range n.files {
+			delete(names, name(s.index[i]))
+		}
+		for _, sub := range n.subs {
+			delete(names, path.Base(sub.path))
+		}
+		for extra := range names {
+			p := path.Join(n.path, extra)
+			if extra == "__pycache__" || s.kept(p) {
+				continue
+			}
+			if err := s.moveOut(folder(s.number)+"/"+p, p); err != nil {
+				return err
 			}
 		}
 		return nil
-	}
-	return visit(".")
+	})
 }
 
-// kept tells whether a path is a link of ours to what is kept already.
+// kept tells whether a path of the current generation is a link of ours to
+// what is kept already.
 func (s *Store) kept(p string) bool {
-	target, err := s.root.Readlink(p)
-	return err == nil && path.Join(path.Dir(p), target) == home(strings.SplitN(p, "/", 4)[3])
+	full := folder(s.number) + "/" + p
+	target, err := s.root.Readlink(full)
+	return err == nil && path.Join(path.Dir(full), target) == home(p)
 }
 
 // home is where an output lives for good.
@@ -76,30 +74,37 @@ func (s *Store) moveOut(from, p string) error {
 	return s.root.Rename(from, to)
 }
 
-// expose links what is kept into the staged tree, and the tree's top into
-// the volume's. Code wins over an output of the same name, which moves to
-// data.
+// expose links what is kept into next, which becomes the current tree, and
+// the tree's top into the volume's. Code wins over an output of the same
+// name, which moves to data.
 func (s *Store) expose(p *plan) error {
-	gen := folder(p.number)
 	top := map[string]bool{}
-	for _, e := range p.index {
-		name, _, _ := strings.Cut(e.Path, "/")
-		top[name] = true
+	for _, i := range p.layout.files {
+		top[p.index[i].Path] = true
 	}
-	entries, err := fs.ReadDir(s.root.FS(), ".")
+	for _, sub := range p.layout.subs {
+		top[sub.path] = true
+	}
+	volume, err := s.openFolder(".")
 	if err != nil {
 		return err
 	}
-	for _, e := range entries {
-		name := e.Name()
-		if name == own {
-			continue
-		}
+	names, err := list(volume)
+	_ = volume.Close()
+	if err != nil {
+		return err
+	}
+	delete(names, own)
+	// A link in next has the same distance from the volume as in gen/<n>,
+	// plus the folder gen.
+	up := depth(folder(p.number) + "/x")
+	for name := range names {
 		target, err := s.root.Readlink(name)
 		ours := err == nil && target == current+"/"+name
 		switch {
 		case ours && top[name]:
 			delete(top, name)
+			err = nil
 		case ours:
 			err = s.root.Remove(name)
 		case top[name]:
@@ -107,7 +112,7 @@ func (s *Store) expose(p *plan) error {
 				err = s.root.Rename(name, data+"/"+name)
 			}
 		default:
-			err = s.link(depth(gen+"/"+name)+name, gen+"/"+name)
+			err = s.symlink(up+name, next+"/"+name)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -118,74 +123,54 @@ func (s *Store) expose(p *plan) error {
 			return err
 		}
 	}
-	return s.exposeDeep(p, gen)
+	return s.exposeDeep(p)
 }
 
 // exposeDeep links kept outputs into the folders of code that hold them.
-func (s *Store) exposeDeep(p *plan, gen string) error {
-	folders := map[string]bool{}
-	leaf := map[string]bool{}
-	for _, e := range p.index {
-		leaf[e.Path] = true
-		for dir := path.Dir(e.Path); dir != "."; dir = path.Dir(dir) {
-			folders[dir] = true
+func (s *Store) exposeDeep(p *plan) error {
+	folders := map[string]*node{}
+	collect := func(n *node) error { folders[n.path] = n; return nil }
+	var visit func(n *node) error
+	visit = func(n *node) error {
+		dir, err := s.openFolder(path.Join(data, n.path))
+		if err != nil {
+			return nil // no output in this folder
 		}
-	}
-	for dir := range folders {
-		entries, err := fs.ReadDir(s.root.FS(), data+"/"+dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		names, err := list(dir)
+		_ = dir.Close()
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			at := dir + "/" + e.Name()
-			if folders[at] || leaf[at] {
+		if len(names) > 0 && len(folders) == 0 {
+			_ = p.layout.each(collect)
+		}
+		for name := range names {
+			at := path.Join(n.path, name)
+			if sub, ok := folders[at]; ok {
+				if err := visit(sub); err != nil {
+					return err
+				}
 				continue
 			}
-			if err := s.link(depth(gen+"/"+at)+data+"/"+at, gen+"/"+at); err != nil {
+			if n.path == "" {
+				continue // an output at the top that code took the name of
+			}
+			if _, code := p.index.Find(at); code {
+				continue
+			}
+			if err := s.symlink(depth(folder(p.number)+"/"+at)+data+"/"+at, next+"/"+at); err != nil {
 				return err
 			}
 		}
+		return nil
 	}
-	return nil
+	return visit(p.layout)
 }
 
-func (s *Store) link(target, at string) error {
+func (s *Store) symlink(target, at string) error {
 	err := s.root.Symlink(target, at)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	return err
-}
-
-// Difference is a path of the current tree that is not as it was committed.
-type Difference struct{ Path, What string }
-
-// Verify hashes the current tree from disk and returns its digest, with the
-// paths that differ.
-func (s *Store) Verify() (uint64, tree.Digest, []Difference, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.number == 0 {
-		return 0, tree.Digest{}, nil, nil
-	}
-	var found tree.Index
-	var differences []Difference
-	for _, e := range s.index {
-		sum, kind, err := s.hash(folder(s.number) + "/" + e.Path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			differences = append(differences, Difference{e.Path, "missing"})
-			continue
-		case err != nil:
-			return 0, tree.Digest{}, nil, s.wrap("verify "+e.Path, err)
-		case sum != e.Sum || kind != e.Kind:
-			differences = append(differences, Difference{e.Path, "changed"})
-			delete(s.written, e.Path) // the next generation must not link it
-		}
-		found = append(found, tree.Entry{Path: e.Path, Kind: kind, Sum: sum})
-	}
-	return s.number, found.Digest(), differences, nil
 }

@@ -3,6 +3,8 @@ package generation
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,26 +41,61 @@ func code(files map[string]string) (tree.Index, map[[32]byte][]byte) {
 func deliver(t *testing.T, s *Store, number uint64, files map[string]string) int {
 	t.Helper()
 	index, contents := code(files)
-	need, err := s.Prepare(number, index.Digest(), false, index.Diff(s.index))
+	sent := stage(t, s, number, index, contents)
+	err := s.Commit(number)
+	var missing *MissingError
+	if errors.As(err, &missing) { // a program has written to its source
+		sent += send(t, s, missing.Sums, contents)
+		if _, err = s.Stage(); err == nil {
+			err = s.Commit(number)
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sum := range need {
-		if err := s.Put(sum, contents[sum]); err != nil {
-			t.Fatal(err)
-		}
+	return sent
+}
+
+// stage brings a tree up to STAGED, with the contents that are asked for.
+func stage(t *testing.T, s *Store, number uint64, index tree.Index, contents map[[32]byte][]byte) (sent int) {
+	t.Helper()
+	_, base := s.Current()
+	if err := s.Begin(number, base, index.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Change(index.Diff(s.index)); err != nil {
+		t.Fatal(err)
 	}
 	digest, err := s.Stage()
+	var missing *MissingError
+	if errors.As(err, &missing) {
+		sent = send(t, s, missing.Sums, contents)
+		digest, err = s.Stage()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	if digest != index.Digest() {
 		t.Fatalf("staged %s, want %s", digest.Short(), index.Digest().Short())
 	}
-	if err := s.Commit(number); err != nil {
-		t.Fatal(err)
+	return sent
+}
+
+func send(t *testing.T, s *Store, sums [][32]byte, contents map[[32]byte][]byte) int {
+	t.Helper()
+	for _, sum := range sums {
+		in, err := s.Receive(sum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.Write(contents[sum]); err != nil {
+			t.Fatal(err)
+		}
+		if err := in.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return len(need)
+	return len(sums)
 }
 
 func open(t *testing.T, dir string) *Store {
@@ -146,7 +183,7 @@ func TestOutputsStayUnderTheirRelativePath(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.Path(12), "lib/__pycache__")); !errors.Is(err, os.ErrNotExist) {
 		t.Error("bytecode was carried along")
 	}
-	if entries, _ := os.ReadDir(filepath.Join(dir, gens)); len(entries) > 2*keep {
+	if entries, _ := os.ReadDir(filepath.Join(dir, gens)); len(entries) > 2*(keep+1) {
 		t.Errorf("%d entries of old generations are left", len(entries))
 	}
 	files["out"] = "code now"
@@ -192,22 +229,170 @@ func TestAFileThatAProgramChangedIsNamedAndNotLinkedOn(t *testing.T) {
 func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	s := open(t, t.TempDir())
 	deliver(t, s, 3, map[string]string{"a": "1"})
-	index, _ := code(map[string]string{"a": "2"})
-	if _, err := s.Prepare(3, index.Digest(), true, index.Diff(nil)); err == nil {
+	index, contents := code(map[string]string{"a": "2"})
+	if err := s.Begin(3, tree.Digest{}, index.Digest()); err == nil {
 		t.Error("a generation that is not newer was accepted")
 	}
+	if err := s.Begin(4, tree.Digest{9}, index.Digest()); !errors.Is(err, ErrBase) {
+		t.Errorf("an unknown base: err = %v", err)
+	}
+	// try stages what changes make of the current tree.
+	try := func(number uint64, root tree.Digest, changes tree.Changes) error {
+		_, base := s.Current()
+		if err := s.Begin(number, base, root); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Change(changes); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Stage()
+		return err
+	}
 	var wrong *DigestError
-	if _, err := s.Prepare(4, tree.Digest{1}, true, index.Diff(nil)); !errors.As(err, &wrong) {
+	if err := try(4, tree.Digest{1}, index.Diff(s.index)); !errors.As(err, &wrong) {
 		t.Errorf("a wrong digest: err = %v", err)
 	}
 	if err := s.Commit(4); !errors.Is(err, ErrNotStaged) {
 		t.Errorf("commit of nothing: err = %v", err)
 	}
-	escape := tree.Index{{Path: "../x", Kind: tree.File}}
-	if _, err := s.Prepare(5, escape.Digest(), true, tree.Changes{Puts: escape}); err == nil {
-		t.Error("a path out of the volume was accepted")
+	var bad *tree.PathError
+	for name, puts := range map[string]tree.Index{
+		"out of the volume": {{Path: "../x", Kind: tree.File}},
+		"below a file":      {{Path: "a/x", Kind: tree.File}},
+		"below a link":      {{Path: "l", Kind: tree.Link, Target: "/etc"}, {Path: "l/passwd", Kind: tree.File}},
+		"above a file":      {{Path: "b", Kind: tree.File}, {Path: "b/c", Kind: tree.File}},
+		"our own folder":    {{Path: ".kubectl-ai/current", Kind: tree.File}},
+	} {
+		if err := try(5, s.index.Apply(tree.Changes{Puts: puts}).Digest(), tree.Changes{Puts: puts}); !errors.As(err, &bad) {
+			t.Errorf("a path %s: err = %v", name, err)
+		}
+	}
+	if err := s.Begin(6, tree.Digest{}, index.Digest()); err != nil {
+		t.Fatal(err)
+	}
+	in, err := s.Receive(index[0].Sum)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = in.Write(append(contents[index[0].Sum], '!'))
+	if err := in.Close(); !errors.As(err, &wrong) {
+		t.Errorf("a content that is not what was announced: err = %v", err)
 	}
 	if got := content(t, s.dir, "a"); got != "1" {
 		t.Errorf("the current tree changed: a = %q", got)
+	}
+}
+
+func TestDamageIsFoundBeforeTheFlipWhoeverLooks(t *testing.T) {
+	for name, settle := range map[string]bool{"a save at once": false, "a save after the volume has settled": true} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			files := map[string]string{"train.py": "print()\n", "other.py": "o", "lib/gone.py": "g"}
+			deliver(t, s, 1, files)
+			if settle {
+				if err := s.Settle(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// The same size, and the time put back: only the change time tells.
+			victim := filepath.Join(s.Path(1), "train.py")
+			info, err := os.Stat(victim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.WriteFile(victim, []byte("PRINT()\n"), 0o644), os.Chtimes(victim, info.ModTime(), info.ModTime()),
+				os.RemoveAll(filepath.Join(s.Path(1), "lib"))); err != nil {
+				t.Fatal(err)
+			}
+			files["other.py"] = "p"
+			if sent := deliver(t, s, 2, files); sent < 3 {
+				t.Errorf("%d contents sent, want the save's and the two damaged", sent)
+			}
+			if _, _, differences, err := s.Verify(); err != nil || len(differences) > 0 {
+				t.Errorf("verify: %v, %v", differences, err)
+			}
+			if got := content(t, s.dir, "train.py"); got != "print()\n" {
+				t.Errorf("train.py = %q, want the original content", got)
+			}
+		})
+	}
+}
+
+// TestEveryGenerationIsExactlyItsTree makes trees of random edits, with and
+// without time between them, and compares each with what it should be.
+func TestEveryGenerationIsExactlyItsTree(t *testing.T) {
+	const seed = 5
+	r := rand.New(rand.NewPCG(seed, 1))
+	s := open(t, t.TempDir())
+	files := map[string]string{}
+	for i := range 60 {
+		files[fmt.Sprintf("d%d/e%d/f%d", i%5, i%3, i)] = fmt.Sprint(i)
+	}
+	for n := uint64(1); n <= 60; n++ {
+		for range r.IntN(6) {
+			p := fmt.Sprintf("d%d/e%d/f%d", r.IntN(5), r.IntN(3), r.IntN(60))
+			switch r.IntN(6) {
+			case 0:
+				delete(files, p)
+			case 1: // a folder becomes a file
+				for other := range files {
+					if strings.HasPrefix(other, "d4/e1/") {
+						delete(files, other)
+					}
+				}
+				files["d4/e1"] = fmt.Sprint(n)
+			case 2:
+				delete(files, "d4/e1")
+				files["d4/e1/f"] = fmt.Sprint(n)
+			case 3:
+				if !strings.HasPrefix(p, "d4/e1/") {
+					files[p] = "#!" + fmt.Sprint(r.IntN(3))
+				}
+			case 4:
+				if !strings.HasPrefix(p, "d4/e1/") {
+					files[p] = "-> ../f" + fmt.Sprint(r.IntN(9))
+				}
+			default:
+				if !strings.HasPrefix(p, "d4/e1/") {
+					files[p] = fmt.Sprint(r.IntN(9)) // often the content of another file
+				}
+			}
+		}
+		if _, file := files["d4/e1"]; file {
+			for other := range files {
+				if strings.HasPrefix(other, "d4/e1/") {
+					delete(files, other)
+				}
+			}
+		}
+		deliver(t, s, n, files)
+		if n%3 == 0 {
+			if err := s.Settle(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n%7 == 0 { // a program leaves something behind
+			_ = os.WriteFile(filepath.Join(s.Path(n), "d1", fmt.Sprintf("out%d", n)), nil, 0o644)
+		}
+		want, _ := code(files)
+		for old := n; old > 0 && old+3 > n; old-- {
+			got, err := tree.Scan(t.Context(), s.Path(old), tree.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			kept := tree.Index{}
+			for _, e := range got {
+				if !strings.Contains(e.Path, "/out") {
+					kept = append(kept, e)
+				}
+			}
+			if old == n && kept.Digest() != want.Digest() {
+				t.Fatalf("seed %d: generation %d\n%s", seed, n, cmp.Diff(string(want.Manifest()), string(kept.Manifest())))
+			}
+			raw, err := os.ReadFile(filepath.Join(s.dir, manifest(old)))
+			if err != nil || string(raw) != string(kept.Manifest()) {
+				t.Fatalf("seed %d: generation %d is no longer its manifest: %v\n%s", seed, old, err, cmp.Diff(string(raw), string(kept.Manifest())))
+			}
+		}
 	}
 }

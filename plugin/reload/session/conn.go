@@ -39,58 +39,73 @@ func (e *RankError) Error() string {
 }
 func (e *RankError) Unwrap() error { return e.Err }
 
-// BusyError says that another client delivers to the rank.
-type BusyError struct{ Message string }
+// refusal is an agent's word that it will not do what it was asked; the rank
+// is as it was.
+type refusal struct{ error }
 
-func (e *BusyError) Error() string { return e.Message }
+func (e refusal) Unwrap() error { return e.error }
 
 // conn is an open stream to one rank. Its requests are made one at a time.
 type conn struct {
-	rank   Rank
-	stream io.ReadWriteCloser
-	wire   *wire.Conn
-	hello  wire.Hello
-	index  tree.Index // what the rank holds, where known
-	exited func(Rank, wire.Exited)
+	rank    Rank
+	stream  io.ReadWriteCloser
+	in      *wire.Reader
+	out     *wire.Writer
+	events  *Events
+	beat    Heartbeat
+	dialled time.Time
+	welcome wire.Welcome
+	index   tree.Index // what the rank holds, where known
 	// reported says that the receipt of what runs was handed out; Run's.
 	reported bool
 
-	answers chan wire.Frame
+	answers chan wire.Message
 	done    chan struct{}
 	once    sync.Once
 	err     error // why the stream ended; only after done
 }
 
-// errLost says that nothing was heard of the rank for too long.
-var errLost = errors.New("the rank has not answered for 15 s")
+// Heartbeat says how often a stream is tried, and when it is given up. The
+// zero value is the protocol's.
+type Heartbeat struct{ Every, Lost time.Duration }
+
+func (h Heartbeat) orDefault() Heartbeat {
+	if h.Every == 0 {
+		h.Every = wire.HeartbeatEvery
+	}
+	if h.Lost == 0 {
+		h.Lost = wire.HeartbeatLost
+	}
+	return h
+}
+
+// silentError says that nothing was heard of the rank for too long.
+type silentError struct{ after time.Duration }
+
+func (e *silentError) Error() string {
+	return fmt.Sprintf("the rank has not answered for %v", e.after)
+}
 
 // open dials a rank and exchanges HELLO.
-func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, exited func(Rank, wire.Exited)) (*conn, error) {
+func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, events *Events, beat Heartbeat) (*conn, error) {
+	beat = beat.orDefault()
+	// A stream that opens and then says nothing must not hold the rank for ever.
+	timed, cancel := context.WithTimeoutCause(ctx, 2*beat.Lost, &silentError{2 * beat.Lost})
+	defer cancel()
+	dialled := time.Now()
 	stream, err := dial(ctx, rank)
 	if err != nil {
 		return nil, &RankError{rank, err}
 	}
-	c := &conn{rank: rank, stream: stream, wire: wire.NewConn(stream), exited: exited, answers: make(chan wire.Frame, 1), done: make(chan struct{})}
-	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
-	hello.MinVersion, hello.Version = 1, wire.Version
-	err = func() error {
-		if err := c.wire.Write(wire.TypeHello, hello); err != nil {
-			return err
-		}
-		if err := c.wire.Accept(); err != nil {
-			return err
-		}
-		f, err := c.wire.Read()
-		if err != nil {
-			return err
-		}
-		if f.Type == wire.TypeRefused {
-			return refused(f)
-		}
-		return f.Decode(&c.hello)
-	}()
+	c := &conn{
+		rank: rank, stream: stream, dialled: dialled, in: wire.NewReader(stream), out: wire.NewWriter(stream), events: events, beat: beat,
+		answers: make(chan wire.Message, 1), done: make(chan struct{}),
+	}
+	stop := context.AfterFunc(timed, func() { _ = stream.Close() })
+	hello.Min, hello.Max = wire.MinVersion, wire.MaxVersion
+	err = c.greet(&hello)
 	if !stop() && err == nil {
-		err = context.Cause(ctx)
+		err = context.Cause(timed)
 	}
 	if err != nil {
 		_ = stream.Close()
@@ -102,10 +117,28 @@ func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, exited fu
 	return c, nil
 }
 
+func (c *conn) greet(hello *wire.Hello) error {
+	if err := c.out.Send(hello); err != nil {
+		return err
+	}
+	m, err := c.in.Read()
+	if err != nil {
+		return err
+	}
+	switch m := m.(type) {
+	case *wire.Welcome:
+		c.welcome = *m
+		return nil
+	case *wire.Refused:
+		return m.Reason()
+	}
+	return fmt.Errorf("%v where WELCOME was expected", m.Type())
+}
+
 // read hands answers to the one who waits for them.
 func (c *conn) read(heard chan<- struct{}) {
 	for {
-		f, err := c.wire.Read()
+		m, err := c.in.Read()
 		if err != nil {
 			c.close(err)
 			return
@@ -114,16 +147,19 @@ func (c *conn) read(heard chan<- struct{}) {
 		case heard <- struct{}{}:
 		default:
 		}
-		switch f.Type {
-		case wire.TypePong:
-		case wire.TypeExited:
-			var m wire.Exited
-			if f.Decode(&m) == nil && c.exited != nil {
-				c.exited(c.rank, m)
+		switch m := m.(type) {
+		case *wire.Pong:
+		case *wire.Exited:
+			if c.events.Exited != nil {
+				c.events.Exited(c.rank, *m)
+			}
+		case *wire.Notice:
+			if c.events.Notice != nil {
+				c.events.Notice(c.rank, m.Text)
 			}
 		default:
 			select {
-			case c.answers <- f:
+			case c.answers <- m:
 			case <-c.done:
 				return
 			}
@@ -132,21 +168,21 @@ func (c *conn) read(heard chan<- struct{}) {
 }
 
 func (c *conn) heartbeat(heard <-chan struct{}) {
-	ping := time.NewTicker(wire.HeartbeatEvery)
+	ping := time.NewTicker(c.beat.Every)
 	defer ping.Stop()
-	lost := time.NewTimer(wire.HeartbeatLost)
+	lost := time.NewTimer(c.beat.Lost)
 	defer lost.Stop()
 	for {
 		select {
 		case <-c.done:
 			return
 		case <-heard:
-			lost.Reset(wire.HeartbeatLost)
+			lost.Reset(c.beat.Lost)
 		case <-ping.C:
 			// A write that blocks is a rank that does not read; lost ends it.
-			go func() { _ = c.wire.Write(wire.TypePing, nil) }()
+			go func() { _ = c.out.Send(&wire.Ping{}) }()
 		case <-lost.C:
-			c.close(errLost)
+			c.close(&silentError{c.beat.Lost})
 			return
 		}
 	}
@@ -160,115 +196,132 @@ func (c *conn) close(err error) {
 	})
 }
 
-// receive waits for an answer of a type.
-func (c *conn) receive(ctx context.Context, want wire.Type, into any) error {
+// receive waits for an answer. A REFUSED is an error.
+func (c *conn) receive(ctx context.Context) (wire.Message, error) {
 	select {
-	case f := <-c.answers:
-		if f.Type == wire.TypeRefused {
-			return refused(f)
+	case m := <-c.answers:
+		if r, ok := m.(*wire.Refused); ok {
+			return nil, refusal{r.Reason()}
 		}
-		if f.Type != want {
-			return fmt.Errorf("answer of type %d, want %d", f.Type, want)
-		}
-		return f.Decode(into)
+		return m, nil
 	case <-c.done:
-		return c.err
+		return nil, c.err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 }
 
-func refused(f wire.Frame) error {
-	var r wire.Refused
-	if err := f.Decode(&r); err != nil {
+// stage brings a version to the rank, up to STAGED. With a commit that
+// follows at once, in the same piece, a lone rank needs no second round trip.
+func (c *conn) stage(ctx context.Context, number uint64, v *Version, commit *wire.Commit) error {
+	base, push := c.index, true
+	if base == nil {
+		// An empty volume gets everything; one that holds a tree which this
+		// session does not know is asked what it lacks.
+		push = c.welcome.Digest.IsZero()
+	}
+	frames, err := v.frames(number, base, push)
+	if err != nil {
 		return err
 	}
-	if r.Code == wire.CodeBusy {
-		return &BusyError{r.Message}
-	}
-	return &r
-}
-
-// prepare brings a version to the rank, up to STAGED.
-func (c *conn) prepare(ctx context.Context, number uint64, v *Version) error {
-	for _, full := range []bool{c.index == nil, true} {
-		m := wire.Prepare{Generation: number, Root: v.Digest}
-		base := c.index
-		if full {
-			base = nil
-		} else {
-			m.Base = base.Digest()
+	for {
+		if commit != nil {
+			frames = append(frames[:len(frames):len(frames)], wire.Frame(commit))
 		}
-		changes := v.Index.Diff(base)
-		m.Puts, m.Deletes = changes.Puts, changes.Deletes
-		err := c.deliver(ctx, m, v, base)
-		var no *wire.Refused
-		if errors.As(err, &no) && no.Code == wire.CodeBase && !full {
-			continue
+		if err := c.out.SendFrames(frames...); err != nil {
+			return err
 		}
-		return err
-	}
-	return nil
-}
-
-func (c *conn) deliver(ctx context.Context, m wire.Prepare, v *Version, base tree.Index) error {
-	if err := c.wire.Write(wire.TypePrepare, m); err != nil {
-		return err
-	}
-	var need wire.Need
-	if err := c.receive(ctx, wire.TypeNeed, &need); err != nil {
-		return err
-	}
-	for _, sum := range need.Sums {
-		content, err := v.encoded(sum, base)
+		m, err := c.receive(ctx)
 		if err != nil {
 			return err
 		}
-		if err := c.wire.QueueContent(content); err != nil {
-			return err
+		switch m := m.(type) {
+		case *wire.Staged:
+			if m.Digest != v.Digest {
+				return fmt.Errorf("staged %s, want %s", m.Digest.Short(), v.Digest.Short())
+			}
+			return nil
+		case *wire.Need:
+			if frames, err = c.supply(number, v, m, base); err != nil {
+				return err
+			}
+			if len(m.Sums) == 0 {
+				base = nil
+			}
+		default:
+			return fmt.Errorf("%v where STAGED was expected", m.Type())
 		}
 	}
-	if err := c.wire.Write(wire.TypeStage, nil); err != nil {
-		return err
-	}
-	var staged wire.Staged
-	if err := c.receive(ctx, wire.TypeStaged, &staged); err != nil {
-		return err
-	}
-	if staged.Digest != v.Digest {
-		return fmt.Errorf("staged %s, want %s", staged.Digest.Short(), v.Digest.Short())
-	}
-	return nil
 }
 
-// commit makes the staged version run.
-func (c *conn) commit(ctx context.Context, number uint64, v *Version) (*wire.Receipt, error) {
-	if err := c.wire.Write(wire.TypeCommit, wire.Commit{Generation: number}); err != nil {
-		return nil, err
+// supply returns what a rank asks for.
+func (c *conn) supply(number uint64, v *Version, need *wire.Need, base tree.Index) ([][]byte, error) {
+	if len(need.Sums) > 0 {
+		return v.contents(number, base, need.Sums)
 	}
-	var r wire.Receipt
-	if err := c.receive(ctx, wire.TypeRunning, &r); err != nil {
-		return nil, err
+	if base == nil {
+		return nil, errors.New("the rank takes no tree at all")
 	}
-	c.index = v.Index
-	c.hello.Generation, c.hello.Digest = number, v.Digest
-	r.Rank = c.rank.Index
-	return &r, nil
+	c.index = nil
+	return v.frames(number, nil, false)
+}
+
+// commit makes the staged version run. Pipelined says that COMMIT has been
+// sent already.
+func (c *conn) commit(ctx context.Context, v *Version, m *wire.Commit, pipelined bool) (*wire.Receipt, error) {
+	for {
+		if !pipelined {
+			if err := c.out.Send(m); err != nil {
+				return nil, err
+			}
+		}
+		pipelined = false
+		answer, err := c.receive(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch answer := answer.(type) {
+		case *wire.Running:
+			c.index = v.Index
+			c.welcome.Generation, c.welcome.Digest = m.Generation, v.Digest
+			r := answer.Receipt
+			r.Rank = c.rank.Index
+			return &r, nil
+		case *wire.Need:
+			// A program has written to files of the tree that the new one shares.
+			frames, err := v.contents(m.Generation, c.index, answer.Sums)
+			if err != nil {
+				return nil, err
+			}
+			if err := c.out.SendFrames(frames...); err != nil {
+				return nil, err
+			}
+			if _, err := c.receive(ctx); err != nil { // STAGED
+				return nil, err
+			}
+		default:
+			return nil, fmt.Errorf("%v where RUNNING was expected", answer.Type())
+		}
+	}
 }
 
 // Verify asks a rank what it has on disk; it may run beside a dev.
 func Verify(ctx context.Context, dial Dial, rank Rank) (*wire.Verified, error) {
-	c, err := open(ctx, dial, rank, wire.Hello{Observer: true}, nil)
+	c, err := open(ctx, dial, rank, wire.Hello{Role: wire.Observer}, &Events{}, Heartbeat{})
 	if err != nil {
 		return nil, err
 	}
 	defer c.close(io.EOF)
-	if err := c.wire.Write(wire.TypeVerify, nil); err != nil {
+	if err := c.out.Send(&wire.Verify{}); err != nil {
 		return nil, &RankError{rank, err}
 	}
-	var v wire.Verified
-	if err := c.receive(ctx, wire.TypeVerified, &v); err != nil {
+	m, err := c.receive(ctx)
+	if err != nil {
 		return nil, &RankError{rank, err}
 	}
-	return &v, nil
+	v, ok := m.(*wire.Verified)
+	if !ok {
+		return nil, &RankError{rank, fmt.Errorf("%v where VERIFIED was expected", m.Type())}
+	}
+	return v, nil
 }

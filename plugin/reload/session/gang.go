@@ -2,11 +2,13 @@ package session
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,8 +17,10 @@ import (
 )
 
 // Events is what the gang reports. Calls come from the goroutine of Run, but
-// for Exited.
+// for Exited and Notice.
 type Events struct {
+	// Connected says that a rank's agent has answered.
+	Connected func(rank Rank, dialled time.Time)
 	// Delivered says that all connected ranks run a generation.
 	Delivered func(Delivery)
 	// Refused says that a version could not be delivered: no rank changed.
@@ -25,6 +29,8 @@ type Events struct {
 	Lost func(rank Rank, err error)
 	// Exited says that a rank's process ended by itself.
 	Exited func(rank Rank, exited wire.Exited)
+	// Notice is a word of a rank's agent, such as that its volume fills.
+	Notice func(rank Rank, text string)
 }
 
 // Delivery is one generation that ranks run.
@@ -35,26 +41,32 @@ type Delivery struct {
 	Staged     time.Time      // when the last rank had it verified on disk
 	Done       time.Time
 	Adopted    bool // the ranks ran this tree already; nothing was restarted
+	SentBytes  int64
 }
 
 // Gang moves ranks from generation to generation, all or none.
 type Gang struct {
-	dial   Dial
-	client string
-	events Events
+	// Heartbeat of the streams; set it before Run.
+	Heartbeat Heartbeat
+
+	dial    Dial
+	client  string
+	session string // the agents know a stream of this gang by it
+	events  Events
 
 	add     chan Rank
 	remove  chan string
 	up      chan *conn
 	down    chan *conn
 	publish chan *Version
+	again   chan *Version
 }
 
 // NewGang returns a gang; client is who asks, for people.
 func NewGang(dial Dial, client string, events Events) *Gang {
 	return &Gang{
-		dial: dial, client: client, events: events,
-		add: make(chan Rank), remove: make(chan string), up: make(chan *conn), down: make(chan *conn), publish: make(chan *Version),
+		dial: dial, client: client, session: rand.Text(), events: events,
+		add: make(chan Rank), remove: make(chan string), up: make(chan *conn), down: make(chan *conn), publish: make(chan *Version), again: make(chan *Version),
 	}
 }
 
@@ -82,14 +94,16 @@ type state struct {
 	want       *Version
 	generation uint64 // of want; 0: not delivered yet
 	highest    uint64 // ever seen on a rank
+	background sync.WaitGroup
 }
 
 // Run serves the gang until ctx ends. A rank that is busy with another
-// client is a *BusyError.
+// client is a *wire.BusyError.
 func (g *Gang) Run(ctx context.Context) error {
+	s := &state{conns: map[string]*conn{}, dialing: map[string]context.CancelFunc{}}
+	defer s.background.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &state{conns: map[string]*conn{}, dialing: map[string]context.CancelFunc{}}
 	defer func() {
 		for _, c := range s.conns {
 			c.close(io.EOF)
@@ -98,7 +112,7 @@ func (g *Gang) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			if busy := (*BusyError)(nil); errors.As(context.Cause(ctx), &busy) {
+			if busy := (*wire.BusyError)(nil); errors.As(context.Cause(ctx), &busy) {
 				return context.Cause(ctx)
 			}
 			return nil
@@ -113,7 +127,10 @@ func (g *Gang) Run(ctx context.Context) error {
 				continue
 			}
 			s.conns[c.rank.ID] = c
-			s.highest = max(s.highest, c.hello.Generation)
+			s.highest = max(s.highest, c.welcome.Generation)
+			if g.events.Connected != nil {
+				g.events.Connected(c.rank, c.dialled)
+			}
 			go func() {
 				<-c.done
 				send(ctx, g.down, c)
@@ -129,6 +146,10 @@ func (g *Gang) Run(ctx context.Context) error {
 			}
 			s.want, s.generation = v, 0
 			g.settle(ctx, s)
+		case v := <-g.again:
+			if s.want == v && s.generation == 0 {
+				g.settle(ctx, s)
+			}
 		}
 	}
 }
@@ -151,12 +172,12 @@ func (g *Gang) connect(ctx context.Context, fail context.CancelCauseFunc, s *sta
 	go func() {
 		pause := 50 * time.Millisecond
 		for {
-			c, err := open(dialCtx, g.dial, r, wire.Hello{Client: g.client}, g.events.Exited)
+			c, err := open(dialCtx, g.dial, r, wire.Hello{Role: wire.Owner, Session: g.session, Owner: g.client}, &g.events, g.Heartbeat)
 			if err == nil {
 				send(dialCtx, g.up, c)
 				return
 			}
-			if busy := (*BusyError)(nil); errors.As(err, &busy) {
+			if busy := (*wire.BusyError)(nil); errors.As(err, &busy) {
 				// The relay of a client that was cut takes a moment to go.
 				if pause > time.Second {
 					fail(err)
@@ -193,15 +214,15 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 	}
 	conns := slices.SortedFunc(maps.Values(s.conns), func(a, b *conn) int { return a.rank.Index - b.rank.Index })
 	holds := func(c *conn, number uint64) bool {
-		return c.hello.Digest == s.want.Digest && c.hello.Generation == number
+		return c.welcome.Digest == s.want.Digest && c.welcome.Generation == number
 	}
 	number, fresh := s.generation, s.generation == 0
-	first := conns[0].hello.Generation
+	first := conns[0].welcome.Generation
 	switch {
 	case fresh && first != 0 && !slices.ContainsFunc(conns, func(c *conn) bool { return !holds(c, first) }):
 		number = first // all ranks have this very tree already
 	case fresh, slices.ContainsFunc(conns, func(c *conn) bool {
-		return c.hello.Generation >= number && !holds(c, number)
+		return c.welcome.Generation >= number && !holds(c, number)
 	}):
 		number = s.highest + 1
 	}
@@ -212,10 +233,10 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 		switch {
 		case !holds(c, number):
 			behind = append(behind, c)
-		case c.hello.Receipt == nil:
+		case c.welcome.Receipt == nil:
 			ready = append(ready, c)
 		case fresh || !c.reported:
-			r := *c.hello.Receipt
+			r := *c.welcome.Receipt
 			r.Rank = c.rank.Index
 			c.reported = true
 			d.Receipts = append(d.Receipts, r)
@@ -226,14 +247,23 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 		if len(d.Receipts) > 0 {
 			d.Adopted, d.Staged, d.Done = true, time.Now(), time.Now()
 			g.events.Delivered(d)
+			for _, c := range conns {
+				c.index = s.want.Index
+			}
+			v := s.want
+			s.background.Go(func() { v.Warm(ctx) })
 		}
 		return
 	}
-	staged, err := g.prepare(ctx, number, s.want, behind)
+	d.SentBytes = -sent(conns)
+	commit := &wire.Commit{Generation: number, Run: fmt.Sprintf("%d-%s", number, rand.Text()[:8])}
+	if len(conns) == 1 && len(behind) == 1 {
+		g.deliverAlone(ctx, s, d, behind[0], commit)
+		return
+	}
+	staged, err := g.stage(ctx, number, s.want, behind)
 	if err != nil {
-		if !errors.Is(err, ErrChanged) && ctx.Err() == nil {
-			g.events.Refused(err)
-		}
+		g.refused(ctx, s.want, err)
 		return
 	}
 	staged = append(staged, ready...)
@@ -242,12 +272,12 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 	var group errgroup.Group
 	for i, c := range staged {
 		group.Go(func() error {
-			r, err := c.commit(ctx, number, s.want)
+			r, err := c.commit(ctx, s.want, commit, false)
 			if err != nil {
 				c.close(err) // it is dialled again, and brought here then
 				return nil
 			}
-			receipts[i], c.hello.Receipt, c.reported = r, r, true
+			receipts[i], c.welcome.Receipt, c.reported = r, r, true
 			return nil
 		})
 	}
@@ -258,20 +288,84 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 		}
 	}
 	d.Done = time.Now()
+	d.SentBytes += sent(conns)
 	s.generation = number
 	if len(d.Receipts) > 0 {
 		g.events.Delivered(d)
 	}
 }
 
-// prepare stages a version on all ranks and returns those that have it. A
-// rank whose stream ended is left out; a rank that refuses fails all.
-func (g *Gang) prepare(ctx context.Context, number uint64, v *Version, conns []*conn) ([]*conn, error) {
+// sent returns how many bytes the streams have carried to the ranks.
+func sent(conns []*conn) (n int64) {
+	for _, c := range conns {
+		n += c.out.Sent()
+	}
+	return n
+}
+
+// deliverAlone brings the version to a gang of one: nobody has to be waited
+// for, so that COMMIT travels with PREPARE.
+func (g *Gang) deliverAlone(ctx context.Context, s *state, d Delivery, c *conn, commit *wire.Commit) {
+	pipelined := *commit
+	pipelined.Pipelined = true
+	err := c.stage(ctx, commit.Generation, s.want, &pipelined)
+	d.Staged = time.Now()
+	var r *wire.Receipt
+	if err == nil {
+		r, err = c.commit(ctx, s.want, commit, true)
+	}
+	if err == nil {
+		c.welcome.Receipt, c.reported = r, true
+		d.Receipts, d.Done = append(d.Receipts, *r), time.Now()
+		d.SentBytes += c.out.Sent()
+		s.generation = commit.Generation
+		g.events.Delivered(d)
+		return
+	}
+	if why, fatal := g.verdict(ctx, c, commit.Generation, err); fatal {
+		g.refused(ctx, s.want, why)
+	}
+}
+
+// retryAfter is how long a file is given to become again what was scanned:
+// if it stays another, the next scan has brought that by then.
+const retryAfter = 200 * time.Millisecond
+
+// refused tells why no rank changed.
+func (g *Gang) refused(ctx context.Context, v *Version, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, ErrChanged):
+		time.AfterFunc(retryAfter, func() { send(ctx, g.again, v) })
+	default:
+		g.events.Refused(err)
+	}
+}
+
+// verdict tells whether an error of one rank stands in the way of all; the
+// loss of a stream does not: the rank is dialled again, and brought along then.
+func (g *Gang) verdict(ctx context.Context, c *conn, number uint64, err error) (error, bool) {
+	var refused refusal
+	switch {
+	case errors.As(err, &refused), errors.Is(err, ErrChanged):
+		return &RankError{c.rank, fmt.Errorf("refused generation %d: %w", number, err)}, ctx.Err() == nil
+	case isClosed(c):
+		return err, false
+	}
+	// An answer that makes no sense, or contents that cannot be read: what the
+	// rank holds by now is not known.
+	c.close(err)
+	return &RankError{c.rank, err}, ctx.Err() == nil
+}
+
+// stage brings a version to all ranks and returns those that have it. A rank
+// whose stream ended is left out; a rank that refuses fails all.
+func (g *Gang) stage(ctx context.Context, number uint64, v *Version, conns []*conn) ([]*conn, error) {
 	errs := make([]error, len(conns))
 	var group errgroup.Group
 	for i, c := range conns {
 		group.Go(func() error {
-			errs[i] = c.prepare(ctx, number, v)
+			errs[i] = c.stage(ctx, number, v, nil)
 			return nil
 		})
 	}
@@ -279,16 +373,10 @@ func (g *Gang) prepare(ctx context.Context, number uint64, v *Version, conns []*
 	var staged []*conn
 	var refusals []error
 	for i, c := range conns {
-		var refused *wire.Refused
-		switch {
-		case errs[i] == nil:
+		if errs[i] == nil {
 			staged = append(staged, c)
-		case errors.As(errs[i], &refused), errors.Is(errs[i], ErrChanged):
-			refusals = append(refusals, &RankError{c.rank, fmt.Errorf("refused generation %d: %w", number, errs[i])})
-		case isClosed(c):
-			// Gone meanwhile: it is dialled again, and brought here then.
-		default:
-			refusals = append(refusals, &RankError{c.rank, errs[i]})
+		} else if why, fatal := g.verdict(ctx, c, number, errs[i]); fatal {
+			refusals = append(refusals, why)
 		}
 	}
 	return staged, errors.Join(refusals...)

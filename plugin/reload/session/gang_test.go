@@ -249,8 +249,8 @@ func TestASecondClientIsRefusedAndAnObserverIsNot(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- second.Run(ctx) }()
 	second.Add(ctx, pods["0"].rank)
-	var busy *session.BusyError
-	if err := <-done; !errors.As(err, &busy) || !strings.Contains(busy.Message, "test") {
+	var busy *wire.BusyError
+	if err := <-done; !errors.As(err, &busy) || !strings.Contains(busy.Owner, "test") {
 		t.Errorf("err = %v, want *BusyError that names the first", err)
 	}
 	v, err := session.Verify(t.Context(), dial, pods["0"].rank)

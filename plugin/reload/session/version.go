@@ -1,13 +1,18 @@
 package session
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/delta"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -25,57 +30,151 @@ type Version struct {
 	cache *Cache
 
 	mu      sync.Mutex
-	encodes map[[64]byte]wire.Content // by sum and base: ranks share the work
+	encoded map[frameKey][][]byte // ranks share the work
+}
+
+// frameKey says from which tree frames lead to the version.
+type frameKey struct {
+	number uint64
+	base   tree.Digest
+	push   bool
 }
 
 // NewVersion returns the version of the folder that index describes.
 func NewVersion(root string, index tree.Index, cache *Cache) *Version {
-	return &Version{Index: index, Digest: index.Digest(), root: root, cache: cache, encodes: map[[64]byte]wire.Content{}}
+	return &Version{Index: index, Digest: index.Digest(), root: root, cache: cache, encoded: map[frameKey][][]byte{}}
 }
 
-// encoded returns the message for a content, as a difference to the version
-// of the same path in base where that is at hand.
-func (v *Version) encoded(sum [32]byte, base tree.Index) (wire.Content, error) {
+// frameBytes is about how large a PREPARE frame becomes.
+const frameBytes = 256 << 10
+
+// frames returns the PREPARE frames that turn base into the version. With
+// push they carry the contents that base does not have.
+func (v *Version) frames(number uint64, base tree.Index, push bool) ([][]byte, error) {
+	key := frameKey{number: number, push: push}
+	if base != nil {
+		key.base = base.Digest()
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	entry, ok := v.entry(sum)
-	if !ok {
-		return wire.Content{}, fmt.Errorf("the rank asks for unknown content %x", sum[:6])
+	if frames, ok := v.encoded[key]; ok {
+		return frames, nil
 	}
-	var old []byte
-	var oldSum [32]byte
-	if before, ok := base.Find(entry.Path); ok && before.Kind != tree.Link {
-		if old = v.cache.get(before.Sum); old != nil {
-			oldSum = before.Sum
+	changes := v.Index.Diff(base)
+	b := &framer{head: wire.Prepare{Generation: number, Base: key.base, Root: v.Digest}}
+	for _, gone := range changes.Deletes {
+		b.delete(gone)
+	}
+	var held map[[32]byte]bool
+	if len(changes.Deletes) > 0 { // only then something may have been renamed
+		held = make(map[[32]byte]bool, len(base))
+		for _, e := range base {
+			held[e.Sum] = true
 		}
 	}
-	var key [64]byte
-	copy(key[:], sum[:])
-	copy(key[32:], oldSum[:])
-	if c, ok := v.encodes[key]; ok {
-		return c, nil
+	sent := map[[32]byte]bool{}
+	var puts []put
+	for _, e := range changes.Puts {
+		old, _ := base.Find(e.Path)
+		same := old.Kind != 0 && old.Sum == e.Sum // only its mode changed
+		have := !push || held[e.Sum] || same || sent[e.Sum]
+		sent[e.Sum] = true
+		puts = append(puts, put{entry: e, old: old, have: have || e.Kind == tree.Link})
 	}
-	content, err := v.read(entry)
-	if err != nil {
-		return wire.Content{}, err
+	if err := v.encodeAll(b, puts); err != nil {
+		return nil, err
 	}
-	c, err := wire.Encode(sum, content, oldSum, old)
-	if err != nil {
-		return wire.Content{}, err
-	}
-	v.encodes[key] = c
-	return c, nil
+	frames := b.end()
+	v.encoded[key] = frames
+	return frames, nil
 }
 
-func (v *Version) entry(sum [32]byte) (tree.Entry, bool) {
+// contents returns frames that carry what a rank asked for by NEED, whole.
+func (v *Version) contents(number uint64, base tree.Index, sums [][32]byte) ([][]byte, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	wanted := make(map[[32]byte]bool, len(sums))
+	for _, s := range sums {
+		wanted[s] = true
+	}
+	b := &framer{head: wire.Prepare{Generation: number, Root: v.Digest, Again: true}}
+	if base != nil {
+		b.head.Base = base.Digest()
+	}
+	var puts []put
 	for _, e := range v.Index {
-		if e.Sum == sum && e.Kind != tree.Link {
-			return e, true
+		if e.Kind != tree.Link && wanted[e.Sum] {
+			delete(wanted, e.Sum)
+			puts = append(puts, put{entry: e})
 		}
 	}
-	return tree.Entry{}, false
+	if len(wanted) > 0 {
+		return nil, fmt.Errorf("the rank asks for %d unknown contents", len(wanted))
+	}
+	if err := v.encodeAll(b, puts); err != nil {
+		return nil, err
+	}
+	return b.end(), nil
 }
 
+// put is an entry to send and what it replaces.
+type put struct {
+	entry, old tree.Entry
+	have       bool
+	parts      []wire.Part
+	base       [32]byte
+}
+
+// encodeAll reads and encodes contents, several at once where there are many.
+func (v *Version) encodeAll(b *framer, puts []put) error {
+	// A window of them at a time: a first delivery can be large.
+	const window = 256
+	for len(puts) > 0 {
+		some := puts[:min(window, len(puts))]
+		puts = puts[len(some):]
+		var group errgroup.Group
+		group.SetLimit(runtime.GOMAXPROCS(0))
+		for i := range some {
+			if some[i].have {
+				continue
+			}
+			if len(some) == 1 {
+				if err := v.encode(&some[i]); err != nil {
+					return err
+				}
+				continue
+			}
+			group.Go(func() error { return v.encode(&some[i]) })
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+		for i := range some {
+			b.put(&some[i])
+		}
+	}
+	return nil
+}
+
+// encode fills in a put's parts, as a difference to the version of the same
+// path before it where that is at hand.
+func (v *Version) encode(p *put) error {
+	content, err := v.read(p.entry)
+	if err != nil {
+		return err
+	}
+	var base []byte
+	if p.old.Kind == tree.File || p.old.Kind == tree.Executable {
+		base = v.cache.get(p.old.Sum)
+	}
+	p.parts = delta.Encode(base, content)
+	if delta.Refers(p.parts) {
+		p.base = p.old.Sum
+	}
+	return nil
+}
+
+// read returns an entry's content.
 func (v *Version) read(e tree.Entry) ([]byte, error) {
 	if content := v.cache.get(e.Sum); content != nil {
 		return content, nil
@@ -97,8 +196,73 @@ func (v *Version) read(e tree.Entry) ([]byte, error) {
 	return content, nil
 }
 
-// Cache keeps contents of earlier versions, which serve as dictionaries. It
-// is bounded by bytes; beyond that a file is sent whole.
+// Warm reads contents into the cache, so that the next edit of a file that
+// this session has not sent yet travels as a difference too.
+func (v *Version) Warm(ctx context.Context) {
+	for _, e := range v.Index {
+		if ctx.Err() != nil || v.cache.full() {
+			return
+		}
+		if e.Kind != tree.Link && e.Size <= wire.MaxFile {
+			_, _ = v.read(e) // what cannot be read now is sent whole later
+		}
+	}
+}
+
+// framer packs puts into frames.
+type framer struct {
+	head   wire.Prepare
+	frames [][]byte
+	now    wire.Prepare
+	size   int
+}
+
+func (b *framer) delete(path string) {
+	b.now.Deletes = append(b.now.Deletes, path)
+	b.grow(len(path) + 4)
+}
+
+// put adds an entry, its parts in several frames when they are many.
+func (b *framer) put(p *put) {
+	e := p.entry
+	m := wire.Put{Path: e.Path, Kind: e.Kind, Size: e.Size, Sum: e.Sum, Target: e.Target, Have: p.have, Base: p.base}
+	size := len(e.Path) + len(e.Target) + 96
+	at := int64(0)
+	for _, part := range p.parts {
+		m.Parts = append(m.Parts, part)
+		at += part.Size
+		if size += len(part.Data) + 24; size >= frameBytes {
+			b.now.Puts = append(b.now.Puts, m)
+			b.grow(size)
+			m.Offset, m.Parts, size = at, nil, len(e.Path)+96
+		}
+	}
+	if m.Offset == 0 || len(m.Parts) > 0 {
+		b.now.Puts = append(b.now.Puts, m)
+		b.grow(size)
+	}
+}
+
+func (b *framer) grow(n int) {
+	if b.size += n; b.size >= frameBytes {
+		b.flush(true)
+	}
+}
+
+func (b *framer) flush(more bool) {
+	m := b.head
+	m.More, m.Deletes, m.Puts = more, b.now.Deletes, b.now.Puts
+	b.frames = append(b.frames, wire.Frame(&m))
+	b.now, b.size = wire.Prepare{}, 0
+}
+
+func (b *framer) end() [][]byte {
+	b.flush(false)
+	return b.frames
+}
+
+// Cache keeps contents of earlier versions, to which later ones are a small
+// difference. It is bounded by bytes; beyond that a file is sent whole.
 type Cache struct {
 	mu    sync.Mutex
 	max   int
@@ -114,6 +278,13 @@ func (c *Cache) get(sum [32]byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.items[sum]
+}
+
+// full tells whether something would have to go for anything more.
+func (c *Cache) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.size > c.max*3/4
 }
 
 func (c *Cache) put(sum [32]byte, content []byte) {

@@ -120,6 +120,38 @@ func (ix Index) Check() error {
 	return nil
 }
 
+// CheckChanged is Check for a tree that changes made of base, which is known
+// to be valid: it looks at what changed alone.
+func (ix Index) CheckChanged(base Index, c Changes) error {
+	if len(base) == 0 {
+		return ix.Check()
+	}
+	for i, put := range c.Puts {
+		if err := CheckPath(put.Path); err != nil {
+			return err
+		}
+		if !put.Kind.Valid() {
+			return &PathError{put.Path, "is of unknown kind"}
+		}
+		if i > 0 && c.Puts[i-1].Path >= put.Path {
+			return &PathError{put.Path, "is out of order"}
+		}
+		for j, letter := range put.Path {
+			if letter != '/' {
+				continue
+			}
+			if _, ok := ix.Find(put.Path[:j]); ok {
+				return &PathError{put.Path, "lies below a file or a link"}
+			}
+		}
+		below, _ := slices.BinarySearchFunc(ix, put.Path+"/", func(e Entry, p string) int { return strings.Compare(e.Path, p) })
+		if below < len(ix) && strings.HasPrefix(ix[below].Path, put.Path+"/") {
+			return &PathError{ix[below].Path, "lies below a file or a link"}
+		}
+	}
+	return nil
+}
+
 // Changes is the way from one tree to another.
 type Changes struct {
 	Puts    []Entry  // new or different, in path order

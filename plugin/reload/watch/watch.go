@@ -1,5 +1,5 @@
-// Package watch says when a folder may have changed. Events only wake the one
-// who looks: what changed is decided by content, so a missed event costs the
+// Package watch says which folders may have changed. Events only mark folders
+// as dirty: what changed is decided by content, so a missed event costs the
 // time until the next sweep and nothing else.
 package watch
 
@@ -10,168 +10,307 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
 
-// Timing of a burst of events, of sweeps, and of a checkout in progress.
+// Timing, chosen: an editor that replaces a file by a complete one is taken at
+// its word almost at once; a file that is written in place gets time for the
+// next write; many files are a burst.
 const (
-	quiet    = 4 * time.Millisecond  // a burst ends when nothing came for so long
-	longest  = 40 * time.Millisecond // and is looked at after so long at the latest
-	sweep    = 3 * time.Second       // without any event
+	replaced = 1 * time.Millisecond  // quiet after a rename onto a file
+	written  = 3 * time.Millisecond  // quiet after writes in place
+	many     = 5 * time.Millisecond  // quiet in a burst
+	longest  = 40 * time.Millisecond // a burst is looked at after so long at the latest
 	checkout = 2 * time.Second       // how long git's index.lock holds a look back
+
+	quiet   = 5 * time.Second        // then everything is looked at, events or not
+	poll    = 500 * time.Millisecond // the same where watches are short
+	leisure = 400                    // a sweep may cost so small a part of the time
 )
 
-// never are folders that no watch is spent on.
-var never = map[string]bool{".git": true, "node_modules": true, ".venv": true, "venv": true, "__pycache__": true, ".kubectl-ai": true}
-
-// Watch sends on changed whenever the tree below root may have changed, until
-// ctx ends. A look that is still due is not queued twice. When the system's
-// watch limit is short, note is told and sweeps alone remain.
-func Watch(ctx context.Context, root string, changed chan<- struct{}, note func(string)) error {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		note(fmt.Sprintf("watching by sweeps every %v: %v", sweep, err))
-		return poll(ctx, changed)
-	}
-	defer func() { _ = w.Close() }()
-	if err := add(w, root); err != nil {
-		note(fmt.Sprintf("watching by sweeps every %v: %v (raise fs.inotify.max_user_watches)", sweep, err))
-		_ = w.Close()
-		return poll(ctx, changed)
-	}
-	sweeps := time.NewTicker(sweep)
-	defer sweeps.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case e, ok := <-w.Events:
-			if !ok {
-				return poll(ctx, changed)
-			}
-			follow(w, e)
-			burst(ctx, w)
-			hold(ctx, root)
-			wake(changed)
-		case err, ok := <-w.Errors:
-			if !ok {
-				return poll(ctx, changed)
-			}
-			if !errors.Is(err, fsnotify.ErrEventOverflow) {
-				note(fmt.Sprintf("watching: %v", err))
-			}
-			wake(changed) // look at everything
-		case <-sweeps.C:
-			wake(changed)
-		}
-	}
+// Options of a watcher. The zero value is the system's limit and silence.
+type Options struct {
+	// MaxWatches bounds the folders that are watched; 0: the system's limit.
+	MaxWatches int
+	// Note is told, once, when the limit is short and sweeps remain alone.
+	Note func(string)
 }
 
-// wake leaves word that a look is due.
-func wake(changed chan<- struct{}) {
-	select {
-	case changed <- struct{}{}:
-	default:
-	}
+// Dirty is where to look.
+type Dirty struct {
+	Dirs []string // slash-separated, relative to the root, "." for the root itself
+	All  bool     // everywhere
 }
 
-func poll(ctx context.Context, changed chan<- struct{}) error {
-	t := time.NewTicker(sweep)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-			wake(changed)
-		}
-	}
+// Watcher watches the folders that Enter names. Next and Enter are called from
+// one goroutine: who scans.
+type Watcher struct {
+	root string
+	o    Options
+
+	events  *fsnotify.Watcher // nil: none to be had
+	watched map[string]bool   // by relative folder
+	short   string            // why sweeps remain alone; empty: they do not
+
+	noted sync.Once
+	swept time.Time     // when Next last asked for everything
+	cost  time.Duration // of the last look at everything
+	idle  bool          // nothing but sweeps since
+	all   bool          // Next has just asked for everything
 }
 
-// add watches a folder and those below it, each before it is listed: what is
-// made meanwhile is then an event.
-func add(w *fsnotify.Watcher, dir string) error {
-	if err := w.Add(dir); err != nil {
-		return err
+// New watches nothing yet: Enter adds the folders of a tree as a scan finds
+// them.
+func New(root string, o Options) *Watcher {
+	w := &Watcher{root: root, o: o, watched: map[string]bool{}}
+	var err error
+	if w.events, err = fsnotify.NewWatcher(); err != nil {
+		w.tooShort(fmt.Errorf("%w (raise fs.inotify.max_user_instances)", err))
 	}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
+	return w
+}
+
+// Close releases the watches.
+func (w *Watcher) Close() error {
+	if w.events == nil {
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir() && !never[e.Name()] {
-			if err := add(w, filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-	}
-	return nil
+	return w.events.Close()
 }
 
-func follow(w *fsnotify.Watcher, e fsnotify.Event) {
-	if !e.Has(fsnotify.Create) || never[filepath.Base(e.Name)] {
+// Enter watches a folder. Call it before listing the folder: what is made
+// meanwhile is then an event.
+func (w *Watcher) Enter(dir string) {
+	if w.events == nil || w.watched[dir] {
 		return
 	}
-	if info, err := os.Lstat(e.Name); err == nil && info.IsDir() {
-		_ = add(w, e.Name) // a sweep finds what a full table of watches misses
+	if w.o.MaxWatches > 0 && len(w.watched) >= w.o.MaxWatches {
+		w.tooShort(fmt.Errorf("more than %d folders", w.o.MaxWatches))
+		return
+	}
+	err := w.events.Add(filepath.Join(w.root, filepath.FromSlash(dir)))
+	switch {
+	case err == nil:
+		w.watched[dir] = true
+	case errors.Is(err, fs.ErrNotExist):
+	default:
+		w.tooShort(fmt.Errorf("%w (raise fs.inotify.max_user_watches)", err))
 	}
 }
 
-// burst waits for the end of a burst of events.
-func burst(ctx context.Context, w *fsnotify.Watcher) {
-	end := time.NewTimer(longest)
-	defer end.Stop()
-	pause := time.NewTimer(quiet)
-	defer pause.Stop()
+func (w *Watcher) tooShort(err error) {
+	w.short = err.Error()
+	w.noted.Do(func() {
+		if w.o.Note != nil {
+			w.o.Note(fmt.Sprintf("not every folder can be watched: %s; looking at all files every %v instead", w.short, poll))
+		}
+	})
+}
+
+// Next waits until something may have changed and says where. It returns the
+// cause when ctx ends.
+func (w *Watcher) Next(ctx context.Context) (Dirty, error) {
+	if w.all {
+		w.cost, w.all = time.Since(w.swept), false
+	}
+	sweep := time.NewTimer(w.pause())
+	defer sweep.Stop()
+	b := &burst{w: w, dirs: map[string]bool{}}
+	events, errs := w.channels()
+	select {
+	case <-ctx.Done():
+		return Dirty{}, context.Cause(ctx)
+	case <-sweep.C:
+		w.idle = true
+		return w.everything(), nil
+	case err, ok := <-errs:
+		b.fail(err, ok)
+	case e, ok := <-events:
+		b.add(e, ok)
+	}
+	w.idle = false
+	if err := b.collect(ctx); err != nil {
+		return Dirty{}, err
+	}
+	if b.all {
+		return w.everything(), nil
+	}
+	dirs := make([]string, 0, len(b.dirs))
+	for dir := range b.dirs {
+		dirs = append(dirs, dir)
+	}
+	slices.Sort(dirs)
+	return Dirty{Dirs: dirs}, nil
+}
+
+func (w *Watcher) everything() Dirty {
+	w.swept, w.all = time.Now(), true
+	return Dirty{All: true}
+}
+
+// pause is how long to wait for events before everything is looked at: soon
+// after something happened, then ever so rarely that it costs little.
+func (w *Watcher) pause() time.Duration {
+	switch {
+	case w.short != "", !w.watched["."]:
+		return max(poll, 20*w.cost)
+	case w.idle:
+		return max(quiet, leisure*w.cost)
+	}
+	return quiet
+}
+
+func (w *Watcher) channels() (chan fsnotify.Event, chan error) {
+	if w.events == nil {
+		return nil, nil
+	}
+	return w.events.Events, w.events.Errors
+}
+
+// burst is what is known of events that belong together.
+type burst struct {
+	w      *Watcher
+	dirs   map[string]bool
+	files  map[string]bool
+	all    bool
+	before fsnotify.Op // of the last event but one
+	last   fsnotify.Op
+}
+
+// collect takes events until none has come for a while, and none may be
+// expected: git holds its lock for as long as it writes the working tree.
+func (b *burst) collect(ctx context.Context) error {
+	start := time.Now()
+	timer := time.NewTimer(b.rest())
+	defer timer.Stop()
+	events, errs := b.w.channels()
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case <-end.C:
-			return
-		case <-pause.C:
-			return
-		case e, ok := <-w.Events:
-			if !ok {
-				return
+			return context.Cause(ctx)
+		case err, ok := <-errs:
+			if b.fail(err, ok); !ok {
+				errs = nil
 			}
-			follow(w, e)
-			pause.Reset(quiet)
+		case e, ok := <-events:
+			if b.add(e, ok); !ok {
+				events = nil
+			}
+			if time.Since(start) < longest {
+				timer.Reset(b.rest())
+			}
+		case <-timer.C:
+			if time.Since(start) > checkout || !locked(b.w.root) {
+				return nil
+			}
+			timer.Reset(many)
 		}
 	}
 }
 
-// hold waits while git writes the working tree.
-func hold(ctx context.Context, root string) {
-	lock := ""
+// rest is how long after the last event a burst is over.
+func (b *burst) rest() time.Duration {
+	switch {
+	case len(b.files) > 2:
+		return many
+	case b.before.Has(fsnotify.Rename) && b.last.Has(fsnotify.Create):
+		return replaced
+	}
+	return written
+}
+
+func (b *burst) fail(err error, ok bool) {
+	b.all = true // events were lost
+	if !ok {
+		b.w.events = nil
+		b.w.tooShort(errors.New("the system's watcher has ended"))
+		return
+	}
+	if !errors.Is(err, fsnotify.ErrEventOverflow) {
+		b.w.tooShort(err)
+	}
+}
+
+func (b *burst) add(e fsnotify.Event, ok bool) {
+	if !ok {
+		b.fail(nil, false)
+		return
+	}
+	rel, err := filepath.Rel(b.w.root, e.Name)
+	if err != nil || e.Op == 0 {
+		return
+	}
+	rel = filepath.ToSlash(rel)
+	if b.files == nil {
+		b.files = map[string]bool{}
+	}
+	b.files[rel] = true
+	b.before, b.last = b.last, e.Op
+	if rel == "." || strings.HasPrefix(rel, "../") {
+		b.all = true
+		if e.Has(fsnotify.Remove | fsnotify.Rename) {
+			b.w.forget(".")
+		}
+		return
+	}
+	b.dirs[parent(rel)] = true
+	if b.w.watched[rel] && e.Has(fsnotify.Remove|fsnotify.Rename) {
+		// The watches of a folder that moved stay with it, and would speak of
+		// it by its old name.
+		b.w.forget(rel)
+		b.all = true
+	}
+	if e.Has(fsnotify.Create) {
+		if info, err := os.Lstat(e.Name); err == nil && info.IsDir() {
+			b.last = 0 // its content may still come
+		}
+	}
+}
+
+// forget ends the watches of a folder and of those below it.
+func (w *Watcher) forget(dir string) {
+	for watched := range w.watched {
+		if watched == dir || dir == "." || strings.HasPrefix(watched, dir+"/") {
+			delete(w.watched, watched)
+			if w.events != nil {
+				_ = w.events.Remove(filepath.Join(w.root, filepath.FromSlash(watched))) // most are gone already
+			}
+		}
+	}
+}
+
+func parent(rel string) string {
+	if i := strings.LastIndexByte(rel, '/'); i >= 0 {
+		return rel[:i]
+	}
+	return "."
+}
+
+// locked tells whether git is writing the working tree that holds root.
+func locked(root string) bool {
 	for dir := root; ; dir = filepath.Dir(dir) {
-		if info, err := os.Stat(filepath.Join(dir, ".git")); err == nil && info.IsDir() {
-			lock = filepath.Join(dir, ".git", "index.lock")
-			break
+		git := filepath.Join(dir, ".git")
+		if info, err := os.Stat(git); err == nil {
+			if !info.IsDir() { // a worktree or submodule: gitdir: <path>
+				raw, err := os.ReadFile(git)
+				if err != nil {
+					return false
+				}
+				git = strings.TrimSpace(strings.TrimPrefix(string(raw), "gitdir:"))
+				if !filepath.IsAbs(git) {
+					git = filepath.Join(dir, git)
+				}
+			}
+			_, err := os.Lstat(filepath.Join(git, "index.lock"))
+			return err == nil
 		}
 		if dir == filepath.Dir(dir) {
-			return
-		}
-	}
-	end := time.NewTimer(checkout)
-	defer end.Stop()
-	t := time.NewTicker(5 * time.Millisecond)
-	defer t.Stop()
-	for {
-		if _, err := os.Lstat(lock); err != nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-end.C:
-			return
-		case <-t.C:
+			return false
 		}
 	}
 }

@@ -1,75 +1,165 @@
 package wire
 
 import (
-	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
-
-	"github.com/klauspost/compress/zstd"
+	"math"
+	"time"
+	"unicode/utf8"
 )
 
-// MaxFile bounds one file of a tree, in bytes: content is held in memory.
-const MaxFile = 256 << 20
+// ErrCorrupt says that a frame is not what the protocol allows.
+var ErrCorrupt = errors.New("corrupt frame")
 
-// smallest is the size from which compression is worth its time.
-const smallest = 128
-
-// Encode makes a content message. With a base, the earlier version of the
-// file, only what differs is sent.
-func Encode(sum [32]byte, content []byte, baseSum [32]byte, base []byte) (Content, error) {
-	c := Content{Sum: sum, Bytes: content}
-	if len(content) < smallest {
-		return c, nil
-	}
-	options := []zstd.EOption{zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderCRC(false)}
-	if len(base) > 0 {
-		options = append(options, zstd.WithEncoderDictRaw(0, base), zstd.WithWindowSize(window(len(base)+len(content))))
-		c.Base = baseSum
-	}
-	encoder, err := zstd.NewWriter(nil, options...)
-	if err != nil {
-		return Content{}, fmt.Errorf("compress: %w", err)
-	}
-	packed := encoder.EncodeAll(content, nil)
-	if len(packed) >= len(content) {
-		return Content{Sum: sum, Bytes: content}, nil
-	}
-	c.Encoding, c.Bytes = EncodingZstd, packed
-	return c, nil
+func corrupt(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
 }
 
-// window returns the power of two that covers size, within zstd's bounds.
-func window(size int) int {
-	w := 1 << 20
-	for w < size && w < 256<<20 {
-		w <<= 1
+// encoder appends fields.
+type encoder struct{ b []byte }
+
+func (e *encoder) uint(v uint64)     { e.b = binary.AppendUvarint(e.b, v) }
+func (e *encoder) byte(v byte)       { e.b = append(e.b, v) }
+func (e *encoder) sum(v [32]byte)    { e.b = append(e.b, v[:]...) }
+func (e *encoder) text(v string)     { e.uint(uint64(len(v))); e.b = append(e.b, v...) }
+func (e *encoder) bytes(v []byte)    { e.uint(uint64(len(v))); e.b = append(e.b, v...) }
+func (e *encoder) count(n int)       { e.uint(uint64(n)) }
+func (e *encoder) size(v int64)      { e.uint(uint64(max(v, 0))) }
+func (e *encoder) time(v time.Time)  { e.uint(nanos(v)) }
+func (e *encoder) number(v, off int) { e.uint(uint64(max(v+off, 0))) }
+
+func (e *encoder) flag(v bool) {
+	if v {
+		e.byte(1)
+	} else {
+		e.byte(0)
 	}
-	return w
 }
 
-// Decode returns the content of a message whose parts were joined; base is
-// the content that c.Base names. The result has the sum that was announced.
-func Decode(c Content, base []byte) ([]byte, error) {
-	content := c.Bytes
-	switch c.Encoding {
-	case EncodingRaw:
-	case EncodingZstd:
-		options := []zstd.DOption{zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxFile), zstd.WithDecoderMaxWindow(512 << 20)}
-		if c.Base != [32]byte{} {
-			options = append(options, zstd.WithDecoderDictRaw(0, base))
-		}
-		decoder, err := zstd.NewReader(nil, options...)
-		if err != nil {
-			return nil, fmt.Errorf("decompress: %w", err)
-		}
-		defer decoder.Close()
-		if content, err = decoder.DecodeAll(c.Bytes, nil); err != nil {
-			return nil, fmt.Errorf("decompress: %w", err)
-		}
-	default:
-		return nil, fmt.Errorf("unknown encoding %d", c.Encoding)
+func nanos(t time.Time) uint64 {
+	if t.IsZero() || t.UnixNano() < 0 {
+		return 0
 	}
-	if sha256.Sum256(content) != c.Sum {
-		return nil, fmt.Errorf("content of %d bytes does not have the sum that was announced", len(content))
+	return uint64(t.UnixNano())
+}
+
+// decoder takes fields off a frame. After the first error it returns zeros.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	if d.err == nil {
+		d.err = corrupt(format, args...)
 	}
-	return content, nil
+	d.b = nil
+}
+
+func (d *decoder) uint() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 || (n > 1 && d.b[n-1] == 0) {
+		d.fail("a number is cut or longer than it needs to be")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) byte() byte {
+	if len(d.b) == 0 {
+		d.fail("it ends early")
+		return 0
+	}
+	v := d.b[0]
+	d.b = d.b[1:]
+	return v
+}
+
+func (d *decoder) flag() bool {
+	v := d.byte()
+	if v > 1 {
+		d.fail("a flag is %d", v)
+	}
+	return v == 1
+}
+
+func (d *decoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.fail("%d bytes announced, %d left", n, len(d.b))
+		return nil
+	}
+	v := d.b[:n:n]
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *decoder) sum() (v [32]byte) {
+	copy(v[:], d.take(32))
+	return v
+}
+
+// bytes shares the frame's memory.
+func (d *decoder) bytes() []byte {
+	v := d.take(d.uint())
+	if len(v) == 0 {
+		return nil
+	}
+	return v
+}
+
+// maxText bounds names and messages; Linux ends a path at 4096 bytes.
+const maxText = 16 << 10
+
+func (d *decoder) text() string {
+	n := d.uint()
+	if n > maxText {
+		d.fail("a text of %d bytes", n)
+	}
+	v := d.take(n)
+	if !utf8.Valid(v) {
+		d.fail("a text is not UTF-8")
+		return ""
+	}
+	return string(v)
+}
+
+// count returns the length of a list whose elements take at least least bytes.
+func (d *decoder) count(least int) int {
+	n := d.uint()
+	if n > uint64(len(d.b)/least) {
+		d.fail("a list of %d in %d bytes", n, len(d.b))
+		return 0
+	}
+	return int(n)
+}
+
+func (d *decoder) size() int64 {
+	v := d.uint()
+	if v > math.MaxInt64 {
+		d.fail("a size of %d", v)
+		return 0
+	}
+	return int64(v)
+}
+
+func (d *decoder) number(off int) int {
+	v := d.uint()
+	if v > math.MaxInt32 {
+		d.fail("a number of %d", v)
+		return 0
+	}
+	return int(v) - off
+}
+
+func (d *decoder) time() time.Time {
+	v := d.size()
+	if v == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, v).UTC()
 }

@@ -1,149 +1,242 @@
-package wire
+package wire_test
 
 import (
 	"bytes"
-	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
-	"fmt"
+	"flag"
 	"io"
-	"math/rand/v2"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
 
-func TestFramesArriveAsTheyWereSent(t *testing.T) {
-	var stream bytes.Buffer
-	stream.WriteString("a login banner\n")
-	c := NewConn(&stream)
-	want := Prepare{Generation: 7, Deletes: []string{"a"}}
-	if err := c.Write(TypePrepare, want); err != nil {
+var update = flag.Bool("update", false, "write testdata/v2.golden")
+
+func sum(b byte) (s [32]byte) {
+	for i := range s {
+		s[i] = b
+	}
+	return s
+}
+
+func at(ns int64) time.Time { return time.Unix(1_700_000_000, ns).UTC() }
+
+// one returns a message of each type with every field set.
+func one() []wire.Message {
+	receipt := wire.Receipt{
+		Generation: 7, TreeDigest: tree.Digest(sum(1)), Run: "7-ab", Pod: "digits-0-x", PodUID: "u-1", Container: "main", Rank: 0, PID: 42,
+		CWD: "/app/.kubectl-ai/gen/7", ArgvDigest: tree.Digest(sum(2)), Received: at(1), Staged: at(2), Committed: at(3), Running: at(4),
+	}
+	return []wire.Message{
+		&wire.Hello{Min: 1, Max: 3, Role: wire.Owner, Session: "s", Owner: "me@here"},
+		&wire.Welcome{Version: 2, Pod: "p", PodUID: "u", Container: "c", Generation: 7, Digest: tree.Digest(sum(3)), Receipt: &receipt},
+		&wire.Prepare{
+			Generation: 8, Base: tree.Digest(sum(3)), Root: tree.Digest(sum(5)), More: true, Again: true, Deletes: []string{"old.py", "a/b"},
+			Puts: []wire.Put{
+				{Path: "train.py", Kind: tree.File, Size: 300, Sum: sum(6), Base: sum(7), Offset: 1, Parts: []wire.Part{
+					{Op: wire.Copy, Size: 200}, {Op: wire.Dict, Size: 90, Offset: 3, Extent: 200, Data: []byte("zz")}, {Op: wire.Raw, Size: 10, Data: []byte("0123456789")},
+				}},
+				{Path: "l", Kind: tree.Link, Size: 3, Sum: sum(8), Target: "a/b"},
+				{Path: "x", Kind: tree.Executable, Size: 3, Sum: sum(8), Have: true},
+			},
+		},
+		&wire.Staged{Generation: 8, Digest: tree.Digest(sum(5))},
+		&wire.Need{Generation: 8, Sums: [][32]byte{sum(6), sum(7)}},
+		&wire.Refused{Generation: 8, Code: "no-space", Fields: map[string]string{"path": "/app", "need": "1", "free": "0"}},
+		&wire.Commit{Generation: 8, Run: "8-cd", Port: 29500, Pipelined: true},
+		&wire.Running{Receipt: receipt},
+		&wire.Exited{Generation: 7, PID: 42, Code: 137, Message: "killed"},
+		&wire.Notice{Text: "n"},
+		&wire.Verify{},
+		&wire.Verified{Generation: 8, Digest: tree.Digest(sum(9)), Total: 2, Differences: []wire.Difference{{Path: "train.py", What: "changed"}}},
+		&wire.Ping{},
+		&wire.Pong{},
+	}
+}
+
+func stream(t testing.TB, messages ...wire.Message) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := wire.NewWriter(&b).Send(messages...); err != nil {
 		t.Fatal(err)
 	}
-	big := bytes.Repeat([]byte{1, 2, 3}, MaxPart)
-	if err := c.QueueContent(Content{Sum: [32]byte{9}, Bytes: big}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Write(TypePing, nil); err != nil {
-		t.Fatal(err)
-	}
-	in := NewConn(&stream)
-	if err := in.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	f, err := in.Read()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got Prepare
-	if err := f.Decode(&got); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	var joined []byte
+	return b.Bytes()
+}
+
+func readAll(r io.Reader) (out []wire.Message, err error) {
+	in := wire.NewReader(r)
 	for {
-		f, err := in.Read()
+		m, err := in.Read()
 		if err != nil {
-			t.Fatal(err)
+			return out, err
 		}
-		part, err := f.Content()
-		if err != nil {
-			t.Fatal(err)
-		}
-		joined = append(joined, part.Bytes...)
-		if !part.More {
-			break
-		}
-	}
-	if !bytes.Equal(joined, big) {
-		t.Error("content in parts is not what was sent")
+		out = append(out, m)
 	}
 }
 
-func TestAnEditIsSentAsADifference(t *testing.T) {
-	var old strings.Builder
-	r := rand.New(rand.NewPCG(1, 2))
-	for i := range 400 {
-		fmt.Fprintf(&old, "line_%d = compute(%d)\n", i, r.IntN(1e6))
+func TestEveryMessageComesBackAsItWas(t *testing.T) {
+	messages := one()
+	if len(messages) != int(wire.TypePong) {
+		t.Fatalf("%d messages for %d types", len(messages), wire.TypePong)
 	}
-	base := []byte(old.String())
-	next := bytes.Replace(base, []byte("line_200 ="), []byte("line_200 += 1 +"), 1)
-	sum := sha256.Sum256(next)
-	c, err := Encode(sum, next, sha256.Sum256(base), base)
+	got, err := readAll(iotest.OneByteReader(bytes.NewReader(stream(t, messages...))))
+	if !errors.Is(err, io.EOF) {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(messages, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestBytesOfVersion2 freezes the format: what a released agent says must be
+// understood for ever.
+func TestBytesOfVersion2(t *testing.T) {
+	var b strings.Builder
+	for _, m := range one() {
+		b.WriteString(m.Type().String() + " " + hex.EncodeToString(wire.Frame(m)) + "\n")
+	}
+	const golden = "testdata/v2.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Bytes) > 100 {
-		t.Errorf("a one-line edit of %d bytes is sent as %d", len(next), len(c.Bytes))
-	}
-	got, err := Decode(c, base)
-	if err != nil || !bytes.Equal(got, next) {
-		t.Errorf("round trip: %v", err)
-	}
-	if _, err := Decode(c, []byte("another base")); err == nil {
-		t.Error("a wrong base was accepted")
+	if d := cmp.Diff(string(want), b.String()); d != "" {
+		t.Error(d)
 	}
 }
 
-// A stream cut at any byte is an error, never a frame.
-func TestACutStreamIsNeverAFrame(t *testing.T) {
-	var stream bytes.Buffer
-	c := NewConn(&stream)
-	if err := c.Write(TypeCommit, Commit{Generation: 3}); err != nil {
+func TestAStreamCutAtAnyByte(t *testing.T) {
+	whole := stream(t, one()...)
+	for n := range whole {
+		got, err := readAll(bytes.NewReader(whole[:n]))
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Fatalf("cut at %d: %v", n, err)
+		}
+		if d := cmp.Diff(one()[:len(got)], got); len(got) > 0 && d != "" {
+			t.Fatalf("cut at %d: %s", n, d)
+		}
+	}
+}
+
+func TestWhatAWrapperPrintsFirstIsSkipped(t *testing.T) {
+	noise := "Defaulted container \"main\"\n\x00kubectl-ai\x00\x00kubectl-ai reloa"
+	got, err := readAll(io.MultiReader(strings.NewReader(noise), bytes.NewReader(stream(t, &wire.Ping{}))))
+	if !errors.Is(err, io.EOF) || len(got) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := readAll(strings.NewReader(strings.Repeat("no such thing\n", 10_000))); !errors.Is(err, wire.ErrNoMagic) {
+		t.Errorf("endless noise: %v", err)
+	}
+}
+
+func TestLengthsAreCheckedBeforeMemoryIsTaken(t *testing.T) {
+	for name, frame := range map[string]string{
+		"no length":              "\x00\x00\x00\x00",
+		"a frame of 4 GB":        "\xff\xff\xff\xff",
+		"a text longer than it":  "\x00\x00\x00\x05\x01\x01\x01\x01\x7f",
+		"a list longer than it":  "\x00\x00\x00\x04\x05\x08\xff\x7f",
+		"an unknown type":        "\x00\x00\x00\x01\x63",
+		"bytes after the end":    "\x00\x00\x00\x02\x0d\x00",
+		"a number in long form":  "\x00\x00\x00\x03\x05\x80\x00",
+		"a flag that is neither": "\x00\x00\x00\x05\x07\x08\x00\x00\x02",
+		"a role that is neither": "\x00\x00\x00\x06\x01\x01\x01\x09\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := readAll(strings.NewReader(wire.Magic + frame))
+			if !errors.Is(err, wire.ErrCorrupt) {
+				t.Errorf("err = %v, want ErrCorrupt", err)
+			}
+		})
+	}
+}
+
+func TestAnAgentsErrorIsTheSameTypeOnTheLaptop(t *testing.T) {
+	for _, want := range []error{
+		&wire.BusyError{Owner: "me@laptop pid 1"},
+		&wire.VersionError{AgentMin: 1, AgentMax: 2, Min: 3, Max: 4},
+		&wire.NoSpaceError{Path: "/app", Need: 21 << 20, Free: 3 << 20},
+		&wire.TreeError{Path: "../x", Reason: "is outside"},
+		&wire.NotStagedError{Generation: 4},
+		&wire.OrderError{Generation: 4, Highest: 5},
+		&wire.SyntaxError{Text: "train.py:3: invalid syntax"},
+		&wire.AgentError{Text: "anything"},
+	} {
+		sent := stream(t, wire.Refuse(3, errors.Join(errors.New("around"), want)))
+		if e, ok := want.(*wire.AgentError); ok {
+			sent = stream(t, wire.Refuse(3, e))
+		}
+		got, _ := readAll(bytes.NewReader(sent))
+		if d := cmp.Diff(want, got[0].(*wire.Refused).Reason()); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestReceiptJSON(t *testing.T) {
+	want := one()[7].(*wire.Running).Receipt
+	raw, err := json.Marshal(want)
+	if err != nil {
 		t.Fatal(err)
 	}
-	whole := stream.Bytes()
-	for cut := range whole {
-		in := NewConn(struct {
-			io.Reader
-			io.Writer
-		}{bytes.NewReader(whole[:cut]), io.Discard})
-		if err := in.Accept(); err != nil {
-			continue
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"apiVersion", "kind", "generation", "treeDigest", "pod", "podUID", "container", "rank", "pid", "cwd", "argvDigest", "received", "staged", "committed", "running"} {
+		if _, ok := fields[f]; !ok {
+			t.Errorf("no field %q in %s", f, raw)
 		}
-		if f, err := in.Read(); err == nil {
-			t.Fatalf("cut at %d gave a frame of type %d", cut, f.Type)
-		}
+	}
+	if fields["kind"] != "Receipt" || fields["treeDigest"] != want.TreeDigest.String() {
+		t.Errorf("%s", raw)
+	}
+	var back wire.Receipt
+	if err := json.Unmarshal(raw, &back); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, back); d != "" {
+		t.Error(d)
 	}
 }
 
-func TestAStrangerIsRecognised(t *testing.T) {
-	in := NewConn(struct {
-		io.Reader
-		io.Writer
-	}{strings.NewReader(strings.Repeat("x", 1<<20)), io.Discard})
-	if err := in.Accept(); !errors.Is(err, ErrNoMagic) {
-		t.Errorf("err = %v, want ErrNoMagic", err)
+func FuzzDecode(f *testing.F) {
+	for _, m := range one() {
+		f.Add(wire.Frame(m)[4:])
 	}
-}
-
-func FuzzRead(f *testing.F) {
-	var stream bytes.Buffer
-	c := NewConn(&stream)
-	_ = c.Write(TypeHello, Hello{Version: 1})
-	_ = c.QueueContent(Content{Bytes: []byte("x")})
-	_ = c.Write(TypeStage, nil)
-	f.Add(stream.Bytes())
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		in := NewConn(struct {
-			io.Reader
-			io.Writer
-		}{bytes.NewReader(raw), io.Discard})
-		if in.Accept() != nil {
+	f.Fuzz(func(t *testing.T, frame []byte) {
+		if len(frame) > wire.MaxFrame {
 			return
 		}
-		for {
-			frame, err := in.Read()
-			if err != nil {
-				return
+		m, err := wire.Decode(bytes.Clone(frame))
+		if err != nil {
+			if !errors.Is(err, wire.ErrCorrupt) {
+				t.Fatalf("untyped error %v", err)
 			}
-			_ = frame.Decode(&Hello{})
-			if content, err := frame.Content(); err == nil {
-				_, _ = Decode(content, nil)
-			}
+			return
+		}
+		// Canonical: what was read is written the same.
+		if again := wire.Frame(m)[4:]; !bytes.Equal(again, frame) {
+			t.Fatalf("%v\n read %x\nwrote %x", reflect.TypeOf(m), frame, again)
 		}
 	})
+}
+
+func FuzzReader(f *testing.F) {
+	f.Add(stream(f, one()...))
+	f.Fuzz(func(_ *testing.T, raw []byte) { _, _ = readAll(bytes.NewReader(raw)) })
 }

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/supervise"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
+)
+
+// startLocked starts the command in the current generation; the caller holds
+// the mutex.
+func (a *Agent) startLocked(m wire.Commit, received, staged time.Time) {
+	number, digest := a.store.Current()
+	committed := time.Now()
+	spec := a.spec(m, digest.String())
+	process := supervise.Start(spec)
+	a.process, a.run = process, m
+	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", process.PID))
+	if err != nil {
+		cwd = spec.Dir
+	}
+	a.receipt = &wire.Receipt{
+		Generation: number, TreeDigest: digest, Run: m.Run,
+		Pod: a.Pod, PodUID: a.PodUID, Container: a.Container, Rank: -1,
+		PID: process.PID, CWD: cwd,
+		ArgvDigest: sha256.Sum256([]byte(strings.Join(spec.Argv, "\x00"))),
+		Received:   received, Staged: staged, Committed: committed, Running: time.Now(),
+	}
+	_ = os.WriteFile(ReadyFile(a.Socket), []byte(digest.String()), 0o644)
+	go a.watch(process, number)
+}
+
+// watch tells the client when the process ends by itself. The agent stays:
+// the next save starts the next process.
+func (a *Agent) watch(process *supervise.Process, number uint64) {
+	<-process.Done
+	a.mu.Lock()
+	own, owner := a.process == process && a.ending != process, a.owner
+	a.mu.Unlock()
+	exit := process.Exit()
+	if !own {
+		return // stopped for the next generation
+	}
+	how := fmt.Sprintf("code %d", exit.Code)
+	if exit.Message != "" {
+		how += " (" + exit.Message + ")"
+	}
+	a.Log.Printf("generation %d ended with %s: waiting for the next save", number, how)
+	if owner != nil {
+		_ = owner.out.Send(&wire.Exited{Generation: number, PID: exit.PID, Code: exit.Code, Message: exit.Message})
+	}
+}
+
+// spec maps the container's command into a generation: its working directory
+// and the arguments below the mount become the resolved generation's, so that
+// a process keeps its whole tree when the next one becomes current.
+func (a *Agent) spec(m wire.Commit, digest string) supervise.Spec {
+	gen := a.store.Path(m.Generation)
+	into := func(p string) string {
+		if p == a.Mount {
+			return gen
+		}
+		if rest, ok := strings.CutPrefix(p, a.Mount+"/"); ok && !strings.HasPrefix(rest, ".kubectl-ai/") {
+			return gen + "/" + rest
+		}
+		return p
+	}
+	spec := supervise.Spec{Dir: into(a.cwd)}
+	if _, err := os.Stat(spec.Dir); errors.Is(err, os.ErrNotExist) {
+		spec.Dir = gen
+	}
+	for _, arg := range a.Argv {
+		if strings.HasPrefix(arg, a.Mount) {
+			arg = into(arg)
+		}
+		spec.Argv = append(spec.Argv, arg)
+	}
+	spec.Env = append(spec.Env, a.Env...)
+	has := func(key string) bool {
+		for _, e := range spec.Env {
+			if strings.HasPrefix(e, key+"=") {
+				return true
+			}
+		}
+		return false
+	}
+	number := strconv.FormatUint(m.Generation, 10)
+	spec.Env = append(spec.Env, "KUBECTL_AI_GENERATION="+number, "KUBECTL_AI_TREE_DIGEST="+digest)
+	if m.Run != "" {
+		// A rank of the last run cannot join this one: torchrun's rendezvous
+		// goes by this name.
+		spec.Env = append(spec.Env, "KUBECTL_AI_RUN="+m.Run, "PET_RDZV_ID="+m.Run)
+	}
+	if m.Port != 0 && has("MASTER_PORT") {
+		port := strconv.FormatUint(m.Port, 10)
+		spec.Env = append(spec.Env, "MASTER_PORT="+port, "PET_MASTER_PORT="+port)
+	}
+	if !has("PYTHONUNBUFFERED") { // logs are read while the process runs
+		spec.Env = append(spec.Env, "PYTHONUNBUFFERED=1")
+	}
+	if !has("PYTHONPYCACHEPREFIX") {
+		// Bytecode is checked by whole seconds and size, so that a cache
+		// shared by generations could run stale code.
+		spec.Env = append(spec.Env, "PYTHONPYCACHEPREFIX="+filepath.Join(filepath.Dir(a.Socket), "pycache", number))
+	}
+	return spec
+}

@@ -1,0 +1,206 @@
+package generation
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+)
+
+// node is a folder of a tree.
+type node struct {
+	path  string // "" for the top
+	files []int  // in the index
+	subs  []*node
+	mtime int64 // when entries of it last changed, as of the commit
+	racy  bool  // so shortly before that the clock may not show a later change
+}
+
+// layOut returns the folders of a tree.
+func layOut(index tree.Index) *node {
+	top := &node{}
+	known := map[string]*node{".": top}
+	var folder func(dir string) *node
+	folder = func(dir string) *node {
+		if n, ok := known[dir]; ok {
+			return n
+		}
+		n := &node{path: dir}
+		known[dir] = n
+		parent := folder(path.Dir(dir))
+		parent.subs = append(parent.subs, n)
+		return n
+	}
+	last, at := ".", top
+	for i, e := range index {
+		dir := "."
+		if cut := strings.LastIndexByte(e.Path, '/'); cut >= 0 {
+			dir = e.Path[:cut]
+		}
+		if dir != last {
+			last, at = dir, folder(dir)
+		}
+		at.files = append(at.files, i)
+	}
+	return top
+}
+
+// each calls visit for the folder and all below it.
+func (n *node) each(visit func(*node) error) error {
+	if err := visit(n); err != nil {
+		return err
+	}
+	for _, sub := range n.subs {
+		if err := sub.each(visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name returns an entry's name in its folder.
+func name(e tree.Entry) string { return e.Path[strings.LastIndexByte(e.Path, '/')+1:] }
+
+// openFolder opens a folder of the volume; links are not followed.
+func (s *Store) openFolder(p string) (*os.File, error) {
+	f, err := s.root.OpenFile(p, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// mirror makes next the same as the current tree, name by name and inode by
+// inode, whatever it was before. Most of it is usually there already.
+func (s *Store) mirror() error {
+	if err := s.root.MkdirAll(next, 0o777); err != nil {
+		return err
+	}
+	return s.layout.each(func(n *node) error { return s.mirrorFolder(n) })
+}
+
+func (s *Store) mirrorFolder(n *node) error {
+	to := path.Join(next, n.path)
+	dst, err := s.openFolder(to)
+	if err != nil {
+		// Something else has the name.
+		if err := s.clear(to); err != nil {
+			return err
+		}
+		if err := s.root.Mkdir(to, 0o777); err != nil {
+			return err
+		}
+		if dst, err = s.openFolder(to); err != nil {
+			return err
+		}
+	}
+	defer func() { _ = dst.Close() }()
+	there, err := list(dst)
+	if err != nil {
+		return err
+	}
+	for _, sub := range n.subs {
+		delete(there, path.Base(sub.path))
+	}
+	var src *os.File
+	for _, i := range n.files {
+		name := name(s.index[i])
+		inode, ok := there[name]
+		delete(there, name)
+		if ok && inode == s.marks[i].inode {
+			continue
+		}
+		if src == nil {
+			if src, err = s.openFolder(path.Join(folder(s.number), n.path)); err != nil {
+				if errors.Is(err, fs.ErrNotExist) {
+					s.damaged[i] = true // a program removed the folder
+					continue
+				}
+				return err
+			}
+			defer func() { _ = src.Close() }()
+		}
+		if err := s.mirrorFile(i, name, src, dst, ok); err != nil {
+			return err
+		}
+	}
+	for extra := range there {
+		if err := s.root.RemoveAll(path.Join(to, extra)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) mirrorFile(i int, name string, src, dst *os.File, there bool) error {
+	if there {
+		var st unix.Stat_t
+		// Some file systems list another number than they stat.
+		if err := unix.Fstatat(int(dst.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Ino == s.marks[i].inode {
+			return nil
+		}
+		if err := s.clear(path.Join(next, s.index[i].Path)); err != nil {
+			return err
+		}
+	}
+	err := unix.Linkat(int(src.Fd()), name, int(dst.Fd()), name, 0)
+	switch {
+	case err == nil:
+		s.marks[i].retime(int(src.Fd()), name)
+		return nil
+	case errors.Is(err, unix.ENOENT):
+		s.damaged[i] = true // a program removed it
+		return nil
+	}
+	// Some volumes know no hard links; a copy does as well.
+	e := s.index[i]
+	from, to := folder(s.number)+"/"+e.Path, next+"/"+e.Path
+	if e.Kind == tree.Link {
+		target, err := s.root.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return s.root.Symlink(target, to)
+	}
+	return s.copy(from, to, e.Kind)
+}
+
+// list returns the names in a folder with their inodes, which the kernel
+// gives along: a stat of each file would cost ten times as much.
+func list(dir *os.File) (map[string]uint64, error) {
+	names := map[string]uint64{}
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := unix.Getdents(int(dir.Fd()), buf)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", dir.Name(), err)
+		}
+		if n == 0 {
+			return names, nil
+		}
+		// struct linux_dirent64 (getdents64(2)): inode 8, offset 8, length 2,
+		// type 1, name.
+		for rest := buf[:n]; len(rest) > 19; {
+			size := int(binary.NativeEndian.Uint16(rest[16:]))
+			if size < 19 || size > len(rest) {
+				return nil, fmt.Errorf("list %s: an entry of %d bytes", dir.Name(), size)
+			}
+			text := rest[19:size]
+			if end := bytes.IndexByte(text, 0); end >= 0 {
+				text = text[:end]
+			}
+			if s := string(text); s != "." && s != ".." {
+				names[s] = binary.NativeEndian.Uint64(rest)
+			}
+			rest = rest[size:]
+		}
+	}
+}

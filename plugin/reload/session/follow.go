@@ -1,0 +1,85 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/watch"
+)
+
+// ErrEmpty says that a folder which held code holds none: more likely a
+// checkout under way than what ranks should run.
+var ErrEmpty = errors.New("the folder holds no code any more")
+
+// Follower publishes the tree in a folder, and again whenever its content
+// changes. It reads the folder and never writes to it.
+type Follower struct {
+	Root  string
+	Tree  tree.Options
+	Watch watch.Options
+	Cache *Cache
+
+	// Published hears of a version before the gang does, with the time from
+	// which its delivery is counted: when the look that found it began.
+	Published func(v *Version, seen time.Time)
+	// Trouble hears why the folder cannot be delivered as it is; nil: it can
+	// again. The ranks run on with what they have.
+	Trouble func(err error)
+	// Warnings hears what a look left out.
+	Warnings func([]tree.Warning)
+}
+
+// Run follows the folder until ctx ends. The first look must succeed.
+func (f *Follower) Run(ctx context.Context, gang *Gang) error {
+	watcher := watch.New(f.Root, f.Watch)
+	defer func() { _ = watcher.Close() }()
+	options := f.Tree
+	options.Enter = watcher.Enter
+	scanner := tree.NewScanner(f.Root, options)
+	var last tree.Digest
+	dirty := watch.Dirty{All: true}
+	for {
+		seen := time.Now()
+		var index tree.Index
+		var err error
+		if dirty.All {
+			index, err = scanner.Scan(ctx)
+		} else {
+			index, err = scanner.Rescan(ctx, dirty.Dirs)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && last.IsZero():
+			return err
+		case err != nil:
+			f.trouble(err)
+		case len(index) == 0 && !last.IsZero():
+			f.trouble(ErrEmpty)
+		default:
+			f.trouble(nil)
+			if f.Warnings != nil {
+				f.Warnings(scanner.Warnings())
+			}
+			if digest := index.Digest(); digest != last {
+				last = digest
+				v := NewVersion(f.Root, index, f.Cache)
+				if f.Published != nil {
+					f.Published(v, seen)
+				}
+				gang.Publish(ctx, v)
+			}
+		}
+		if dirty, err = watcher.Next(ctx); err != nil {
+			return nil
+		}
+	}
+}
+
+func (f *Follower) trouble(err error) {
+	if f.Trouble != nil {
+		f.Trouble(err)
+	}
+}
