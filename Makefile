@@ -44,7 +44,9 @@ test-unit: ## Pass the tests that need no cluster
 e2e: bin/kubectl-ai ## Pass the end-to-end tests (needs `make host`)
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -v ./test/e2e/...
 
-bench: bin/kubectl-ai ## Measure dev beside kubectl cp and rsync over exec
+bench: bin/kubectl-ai bench-reload ## Run every benchmark beside its peers
+
+bench-reload: bin/kubectl-ai ## Measure a save, a burst, a large file and the first sync beside kubectl cp and rsync over exec
 	$(GO) test -tags bench -count=1 -timeout 60m -run TestReload -v ./test/bench/...
 
 soak: bin/kubectl-ai ## Run the end-to-end tests at full size

@@ -59,6 +59,7 @@ type Agent struct {
 	receipt *wire.Receipt
 	run     wire.Commit // how the current process was started
 	owner   *client     // the one that delivers; nil: none
+	closing bool        // nothing is started any more
 }
 
 // New opens the code volume.
@@ -107,6 +108,9 @@ func (a *Agent) Run(ctx context.Context) int {
 	a.begin(ctx)
 	<-ctx.Done()
 	_ = listener.Close()
+	a.mu.Lock()
+	a.closing = true
+	a.mu.Unlock()
 	a.stop()
 	clients.Wait()
 	return 128 + int(syscall.SIGTERM)
@@ -186,7 +190,7 @@ func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
 func (a *Agent) resume() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n, _ := a.store.Current(); n != 0 && a.process == nil && a.run.Generation == n {
+	if n, _ := a.store.Current(); n != 0 && !a.closing && a.process == nil && a.run.Generation == n {
 		a.startLocked(a.run, time.Time{}, time.Time{})
 	}
 }

@@ -12,39 +12,28 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
 
-// prepare takes a frame of a generation, and stages it with the last one.
+// prepare takes a frame of a generation, and stages it with the last one,
+// which alone is answered.
 func (a *Agent) prepare(c *client, m *wire.Prepare) error {
 	if c.generation != m.Generation || c.received.IsZero() {
-		c.generation, c.received, c.staged, c.refused = m.Generation, time.Now(), time.Time{}, false
+		c.generation, c.received, c.staged = m.Generation, time.Now(), time.Time{}
 		c.content.abort()
 		c.content = nil
-		if err := a.store.Begin(m.Generation, m.Base, m.Root); err != nil {
-			return err
-		}
-	} else if c.refused {
-		// Frames that answer NEED begin the same generation's second try.
-		c.refused = false
+		a.settle.Stop()
+		c.failed = a.store.Begin(m.Generation, m.Base, m.Root)
 	}
-	changes := tree.Changes{Deletes: m.Deletes}
-	for i := range m.Puts {
-		p := &m.Puts[i]
-		// A file in several frames is in the difference once; one that NEED
-		// asked for is there already.
-		if p.Offset == 0 && !m.Again {
-			changes.Puts = append(changes.Puts, tree.Entry{Path: p.Path, Kind: p.Kind, Size: p.Size, Sum: p.Sum, Target: p.Target})
-		}
-		if p.Have || p.Kind == tree.Link {
-			continue
-		}
-		if err := a.receive(c, p); err != nil {
-			return fmt.Errorf("%s: %w", p.Path, err)
-		}
-	}
-	if err := a.store.Change(changes); err != nil {
-		return err
+	c.refused = false
+	if c.failed == nil {
+		c.failed = a.take(c, m)
 	}
 	if m.More {
 		return nil
+	}
+	err := c.failed
+	c.failed = nil
+	if err != nil {
+		c.received = time.Time{} // what comes now begins again
+		return err
 	}
 	digest, err := a.store.Stage()
 	if err != nil {
@@ -52,6 +41,26 @@ func (a *Agent) prepare(c *client, m *wire.Prepare) error {
 	}
 	c.staged = time.Now()
 	return c.out.Send(&wire.Staged{Generation: m.Generation, Digest: digest})
+}
+
+func (a *Agent) take(c *client, m *wire.Prepare) error {
+	changes := tree.Changes{Deletes: m.Deletes}
+	for i := range m.Puts {
+		p := &m.Puts[i]
+		entry := tree.Entry{Path: p.Path, Kind: p.Kind, Size: p.Size, Sum: p.Sum, Target: p.Target}
+		// A file in several frames is in the difference once; one that NEED
+		// asked for is there already.
+		if p.Offset == 0 && !m.Again {
+			changes.Puts = append(changes.Puts, entry)
+		}
+		if p.Have || p.Kind == tree.Link {
+			continue
+		}
+		if err := a.receive(c, p, entry); err != nil {
+			return fmt.Errorf("%s: %w", p.Path, err)
+		}
+	}
+	return a.store.Change(changes)
 }
 
 // content is a file that is on its way in several frames.
@@ -73,7 +82,7 @@ func (c *content) abort() {
 }
 
 // receive unfolds the parts of a put.
-func (a *Agent) receive(c *client, p *wire.Put) error {
+func (a *Agent) receive(c *client, p *wire.Put, entry tree.Entry) error {
 	if p.Size > wire.MaxFile {
 		return &wire.TreeError{Path: p.Path, Reason: fmt.Sprintf("is larger than %d MiB", wire.MaxFile>>20)}
 	}
@@ -81,7 +90,7 @@ func (a *Agent) receive(c *client, p *wire.Put) error {
 	if p.Offset == 0 {
 		in.abort()
 		c.content = nil
-		to, err := a.store.Receive(p.Sum)
+		to, err := a.store.Receive(entry)
 		if err != nil {
 			return err
 		}

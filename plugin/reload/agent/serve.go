@@ -24,7 +24,8 @@ type client struct {
 	generation uint64    // of the last PREPARE
 	received   time.Time // its first frame
 	staged     time.Time
-	refused    bool // a pipelined COMMIT of that generation is dropped
+	failed     error // of a frame before the last
+	refused    bool  // a pipelined COMMIT of that generation is dropped
 	content    *content
 }
 

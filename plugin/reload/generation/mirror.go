@@ -151,6 +151,14 @@ func (s *Store) mirrorFile(i int, name string, src, dst *os.File, there bool) er
 			return err
 		}
 	}
+	// Linking moves the file's change time; what moved it before is found now.
+	var st unix.Stat_t
+	if unix.Fstatat(int(src.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		var now mark
+		if now.of(&st); now != s.marks[i] {
+			s.check(i, now)
+		}
+	}
 	err := unix.Linkat(int(src.Fd()), name, int(dst.Fd()), name, 0)
 	switch {
 	case err == nil:

@@ -23,7 +23,10 @@ type plan struct {
 	base    tree.Index
 	root    tree.Digest
 	changes tree.Changes
-	came    map[[32]byte]bool // contents in incoming
+	came    map[[32]byte]string // contents and where on the volume they are
+	opened  bool                // next is being turned into this generation
+	dir     string              // of the content that came last
+	folder  *os.File            // that folder of next
 
 	index  tree.Index // from here on what Stage made
 	marks  []mark
@@ -58,7 +61,7 @@ func (s *Store) Begin(number uint64, base, root tree.Digest) error {
 	if number <= s.number {
 		return fmt.Errorf("generation %d is not after generation %d", number, s.number)
 	}
-	p := &plan{number: number, root: root, came: map[[32]byte]bool{}}
+	p := &plan{number: number, root: root, came: map[[32]byte]string{}}
 	switch {
 	case base == tree.Digest{}:
 	case base == s.digest && s.number != 0:
@@ -75,9 +78,7 @@ func (s *Store) Begin(number uint64, base, root tree.Digest) error {
 
 // drop forgets a plan with all that came for it.
 func (s *Store) drop() {
-	if s.plan.index != nil {
-		s.ready = false // next was changed for it
-	}
+	s.plan.closeFolder()
 	_ = s.root.RemoveAll(incoming)
 	_ = s.root.MkdirAll(incoming, 0o777)
 	s.plan = nil
@@ -95,27 +96,86 @@ func (s *Store) Change(changes tree.Changes) error {
 	return nil
 }
 
-// Receive takes a content; close it when all was written.
-func (s *Store) Receive(sum [32]byte) (*Incoming, error) {
+// Receive takes the content of an entry; close it when all was written.
+func (s *Store) Receive(e tree.Entry) (*Incoming, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.plan == nil {
 		return nil, ErrNotStaged
 	}
-	f, err := s.root.OpenFile(arrival(sum), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
+	if err := tree.CheckPath(e.Path); err != nil {
+		return nil, err
+	}
+	in := &Incoming{s: s, plan: s.plan, entry: e}
+	if err := s.openNext(); err != nil {
+		return nil, s.wrap("prepare for content", err)
+	}
+	if in.f = s.plan.create(s, e); in.f != nil {
+		in.at = next + "/" + e.Path
+		return in, nil
+	}
+	// Something is in the way until the difference is complete.
+	in.at = fmt.Sprintf("%s/%x", incoming, e.Sum)
+	var err error
+	if in.f, err = s.root.OpenFile(in.at, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode(e.Kind)); err != nil {
 		return nil, s.wrap("write content", err)
 	}
-	return &Incoming{s: s, plan: s.plan, sum: sum, f: f}, nil
+	return in, nil
+}
+
+// openNext takes next for the plan: from now on it is no mirror any more.
+func (s *Store) openNext() error {
+	if s.plan.opened {
+		return nil
+	}
+	if err := s.prepare(); err != nil {
+		return err
+	}
+	s.plan.opened, s.ready = true, false
+	return nil
+}
+
+// create makes the file of an entry in next, nil where that cannot be yet.
+// Contents come in the order of their paths, so that the folder is mostly
+// that of the one before.
+func (p *plan) create(s *Store, e tree.Entry) *os.File {
+	dir, name := path.Split(e.Path)
+	if p.folder == nil || p.dir != dir {
+		p.closeFolder()
+		if s.root.MkdirAll(path.Join(next, dir), 0o777) != nil {
+			return nil
+		}
+		folder, err := s.openFolder(path.Join(next, dir))
+		if err != nil {
+			return nil
+		}
+		p.dir, p.folder = dir, folder
+	}
+	if err := unix.Unlinkat(int(p.folder.Fd()), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	fd, err := unix.Openat(int(p.folder.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode(e.Kind)))
+	if err != nil {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), e.Path)
+}
+
+func (p *plan) closeFolder() {
+	if p.folder != nil {
+		_ = p.folder.Close()
+		p.folder = nil
+	}
 }
 
 // Incoming is a content on its way.
 type Incoming struct {
-	s    *Store
-	plan *plan
-	sum  [32]byte
-	f    *os.File
-	size int64
+	s     *Store
+	plan  *plan
+	entry tree.Entry
+	at    string // on the volume
+	f     *os.File
+	size  int64
 }
 
 // Write appends to the content.
@@ -133,16 +193,20 @@ func (in *Incoming) Close() error {
 	if _, err := io.Copy(h, io.NewSectionReader(in.f, 0, in.size)); err != nil {
 		return in.s.wrap("read content back", err)
 	}
-	if got := tree.Digest(h.Sum(nil)); got != in.sum {
-		return &DigestError{Want: in.sum, Got: got}
+	if got := tree.Digest(h.Sum(nil)); got != in.entry.Sum {
+		return &DigestError{Want: in.entry.Sum, Got: got}
 	}
 	// Whatever the umask: the mode is part of the tree.
-	if err := in.f.Chmod(0o644); err != nil {
-		return in.s.wrap("write content", err)
+	want := mode(in.entry.Kind)
+	var st unix.Stat_t
+	if err := unix.Fstat(int(in.f.Fd()), &st); err != nil || fs.FileMode(st.Mode)&fs.ModePerm != want {
+		if err := in.f.Chmod(want); err != nil {
+			return in.s.wrap("write content", err)
+		}
 	}
 	in.s.mu.Lock()
 	defer in.s.mu.Unlock()
-	in.plan.came[in.sum] = true
+	in.plan.came[in.entry.Sum] = in.at
 	return nil
 }
 
@@ -184,15 +248,16 @@ func (s *Store) Stage() (tree.Digest, error) {
 	}
 	p.index = index
 	action := fmt.Sprintf("stage generation %d", p.number)
-	if err := s.prepare(); err != nil {
+	if err := s.openNext(); err != nil {
 		return tree.Digest{}, s.wrap(action, err)
 	}
 	if missing := s.missing(p); len(missing) > 0 {
 		return tree.Digest{}, &MissingError{missing}
 	}
-	s.ready = false // it becomes the generation
 	err := s.build(p)
-	clear(p.came) // what came is in next now
+	clear(p.came)
+	p.closeFolder()
+	p.opened = false // to be built again, next has to be a mirror first
 	if err != nil {
 		return tree.Digest{}, s.wrap(action, err)
 	}
@@ -222,7 +287,7 @@ func (s *Store) missing(p *plan) [][32]byte {
 	asked := map[[32]byte]bool{}
 	var held map[[32]byte]int
 	for _, e := range s.puts(p).Puts {
-		if e.Kind == tree.Link || p.came[e.Sum] || asked[e.Sum] {
+		if e.Kind == tree.Link || p.came[e.Sum] != "" || asked[e.Sum] {
 			continue
 		}
 		if held == nil {
@@ -298,7 +363,12 @@ type builder struct {
 func key(kind tree.Kind, sum [32]byte) string { return string(append([]byte{byte(kind)}, sum[:]...)) }
 
 func (b *builder) place(e tree.Entry) error {
-	s, to := b.s, next+"/"+e.Path
+	s, to, k := b.s, next+"/"+e.Path, key(e.Kind, e.Sum)
+	came := b.p.came[e.Sum]
+	if came == to { // it was written where it belongs
+		b.placed[k] = to
+		return nil
+	}
 	if dir := path.Dir(e.Path); dir != "." {
 		if err := s.root.MkdirAll(next+"/"+dir, 0o777); err != nil {
 			return err
@@ -310,7 +380,6 @@ func (b *builder) place(e tree.Entry) error {
 	if e.Kind == tree.Link {
 		return s.root.Symlink(e.Target, to)
 	}
-	k := key(e.Kind, e.Sum)
 	if from, ok := b.placed[k]; ok {
 		if s.link(from, to) == nil {
 			return nil
@@ -318,19 +387,9 @@ func (b *builder) place(e tree.Entry) error {
 		return s.copy(from, to, e.Kind)
 	}
 	b.placed[k] = to
-	if b.p.came[e.Sum] {
-		from := arrival(e.Sum)
-		other := tree.File
-		if e.Kind == tree.File {
-			other = tree.Executable
-		}
-		if _, used := b.placed[key(other, e.Sum)]; used {
-			return s.copy(b.placed[key(other, e.Sum)], to, e.Kind)
-		}
-		if err := s.root.Rename(from, to); err != nil {
-			return err
-		}
-		return s.root.Chmod(to, mode(e.Kind))
+	if came != "" {
+		// For another path or as another kind: an inode of its own.
+		return s.copy(came, to, e.Kind)
 	}
 	if b.held == nil {
 		b.held = s.held()
@@ -385,8 +444,6 @@ func mode(kind tree.Kind) fs.FileMode {
 	}
 	return 0o644
 }
-
-func arrival(sum [32]byte) string { return fmt.Sprintf("%s/%x", incoming, sum) }
 
 // depth returns the way up from a path's folder to the volume.
 func depth(p string) string { return strings.Repeat("../", strings.Count(p, "/")) }

@@ -256,6 +256,9 @@ func (s *Store) recycle() {
 			}
 			break
 		}
+		if !removed {
+			s.sweep() // removing links moves the files' change times
+		}
 		_ = s.root.RemoveAll(folder(oldest))
 		_ = s.root.Remove(manifest(oldest))
 		removed = true

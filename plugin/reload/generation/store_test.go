@@ -84,7 +84,7 @@ func stage(t *testing.T, s *Store, number uint64, index tree.Index, contents map
 func send(t *testing.T, s *Store, sums [][32]byte, contents map[[32]byte][]byte) int {
 	t.Helper()
 	for _, sum := range sums {
-		in, err := s.Receive(sum)
+		in, err := s.Receive(entry(t, s.plan.index, sum))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +96,18 @@ func send(t *testing.T, s *Store, sums [][32]byte, contents map[[32]byte][]byte)
 		}
 	}
 	return len(sums)
+}
+
+// entry returns the first entry with a content.
+func entry(t *testing.T, index tree.Index, sum [32]byte) tree.Entry {
+	t.Helper()
+	for _, e := range index {
+		if e.Sum == sum && e.Kind != tree.Link {
+			return e
+		}
+	}
+	t.Fatalf("no entry has content %x", sum[:6])
+	return tree.Entry{}
 }
 
 func open(t *testing.T, dir string) *Store {
@@ -270,7 +282,7 @@ func TestWhatDoesNotFitIsRefused(t *testing.T) {
 	if err := s.Begin(6, tree.Digest{}, index.Digest()); err != nil {
 		t.Fatal(err)
 	}
-	in, err := s.Receive(index[0].Sum)
+	in, err := s.Receive(index[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -220,15 +220,9 @@ func (c *conn) stage(ctx context.Context, number uint64, v *Version, commit *wir
 		// session does not know is asked what it lacks.
 		push = c.welcome.Digest.IsZero()
 	}
-	frames, err := v.frames(number, base, push)
-	if err != nil {
-		return err
-	}
+	frames := v.frames(ctx, number, base, push)
 	for {
-		if commit != nil {
-			frames = append(frames[:len(frames):len(frames)], wire.Frame(commit))
-		}
-		if err := c.out.SendFrames(frames...); err != nil {
+		if err := c.send(frames, commit); err != nil {
 			return err
 		}
 		m, err := c.receive(ctx)
@@ -242,11 +236,14 @@ func (c *conn) stage(ctx context.Context, number uint64, v *Version, commit *wir
 			}
 			return nil
 		case *wire.Need:
-			if frames, err = c.supply(number, v, m, base); err != nil {
-				return err
-			}
-			if len(m.Sums) == 0 {
-				base = nil
+			switch {
+			case len(m.Sums) > 0:
+				frames = v.contents(ctx, number, base, m.Sums)
+			case base == nil:
+				return errors.New("the rank takes no tree at all")
+			default:
+				base, c.index = nil, nil
+				frames = v.frames(ctx, number, nil, false)
 			}
 		default:
 			return fmt.Errorf("%v where STAGED was expected", m.Type())
@@ -254,16 +251,23 @@ func (c *conn) stage(ctx context.Context, number uint64, v *Version, commit *wir
 	}
 }
 
-// supply returns what a rank asks for.
-func (c *conn) supply(number uint64, v *Version, need *wire.Need, base tree.Index) ([][]byte, error) {
-	if len(need.Sums) > 0 {
-		return v.contents(number, base, need.Sums)
+// send writes frames as they are made, and commit in one piece with the last.
+func (c *conn) send(f *frames, commit *wire.Commit) error {
+	for n, last := 0, false; !last; {
+		var ready [][]byte
+		var err error
+		if ready, last, err = f.from(n); err != nil {
+			return err
+		}
+		n += len(ready)
+		if last && commit != nil {
+			ready = append(ready, wire.Frame(commit))
+		}
+		if err := c.out.SendFrames(ready...); err != nil {
+			return err
+		}
 	}
-	if base == nil {
-		return nil, errors.New("the rank takes no tree at all")
-	}
-	c.index = nil
-	return v.frames(number, nil, false)
+	return nil
 }
 
 // commit makes the staged version run. Pipelined says that COMMIT has been
@@ -289,11 +293,7 @@ func (c *conn) commit(ctx context.Context, v *Version, m *wire.Commit, pipelined
 			return &r, nil
 		case *wire.Need:
 			// A program has written to files of the tree that the new one shares.
-			frames, err := v.contents(m.Generation, c.index, answer.Sums)
-			if err != nil {
-				return nil, err
-			}
-			if err := c.out.SendFrames(frames...); err != nil {
+			if err := c.send(v.contents(ctx, m.Generation, c.index, answer.Sums), nil); err != nil {
 				return nil, err
 			}
 			if _, err := c.receive(ctx); err != nil { // STAGED

@@ -32,7 +32,7 @@ type pod struct {
 
 // startAgent starts an agent whose command appends the generation it finds in
 // its own tree to a log outside of the tree, then waits.
-func startAgent(t *testing.T, index int, mount string) *pod {
+func startAgent(t testing.TB, index int, mount string) *pod {
 	t.Helper()
 	dir := t.TempDir()
 	p := &pod{rank: session.Rank{ID: fmt.Sprint(index), Name: fmt.Sprintf("pod-%d/main", index), Index: index}, mount: mount, socket: filepath.Join(dir, "s"), done: make(chan struct{})}
@@ -53,7 +53,7 @@ func startAgent(t *testing.T, index int, mount string) *pod {
 
 // laptop is a folder of code and the gang that follows it.
 type laptop struct {
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	scanner  *tree.Scanner
 	cache    *session.Cache
@@ -65,7 +65,7 @@ type laptop struct {
 	conns []io.Closer
 }
 
-func startLaptop(t *testing.T, dir string, pods map[string]*pod) *laptop {
+func startLaptop(t testing.TB, dir string, pods map[string]*pod) *laptop {
 	t.Helper()
 	l := &laptop{t: t, dir: dir, scanner: tree.NewScanner(dir, tree.Options{}), cache: session.NewCache(1 << 20), outcomes: make(chan any, 100)}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -30,7 +30,7 @@ type Version struct {
 	cache *Cache
 
 	mu      sync.Mutex
-	encoded map[frameKey][][]byte // ranks share the work
+	encoded map[frameKey]*frames // ranks share the work
 }
 
 // frameKey says from which tree frames lead to the version.
@@ -42,26 +42,32 @@ type frameKey struct {
 
 // NewVersion returns the version of the folder that index describes.
 func NewVersion(root string, index tree.Index, cache *Cache) *Version {
-	return &Version{Index: index, Digest: index.Digest(), root: root, cache: cache, encoded: map[frameKey][][]byte{}}
+	return &Version{Index: index, Digest: index.Digest(), root: root, cache: cache, encoded: map[frameKey]*frames{}}
 }
 
 // frameBytes is about how large a PREPARE frame becomes.
 const frameBytes = 256 << 10
 
+// background is the number of contents from which frames are made while
+// those before them are sent.
+const background = 64
+
 // frames returns the PREPARE frames that turn base into the version. With
 // push they carry the contents that base does not have.
-func (v *Version) frames(number uint64, base tree.Index, push bool) ([][]byte, error) {
+func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, push bool) *frames {
 	key := frameKey{number: number, push: push}
 	if base != nil {
 		key.base = base.Digest()
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if frames, ok := v.encoded[key]; ok {
-		return frames, nil
+	if f, ok := v.encoded[key]; ok {
+		return f
 	}
+	f := newFrames()
+	v.encoded[key] = f
 	changes := v.Index.Diff(base)
-	b := &framer{head: wire.Prepare{Generation: number, Base: key.base, Root: v.Digest}}
+	b := &framer{to: f, head: wire.Prepare{Generation: number, Base: key.base, Root: v.Digest}}
 	for _, gone := range changes.Deletes {
 		b.delete(gone)
 	}
@@ -81,23 +87,23 @@ func (v *Version) frames(number uint64, base tree.Index, push bool) ([][]byte, e
 		sent[e.Sum] = true
 		puts = append(puts, put{entry: e, old: old, have: have || e.Kind == tree.Link})
 	}
-	if err := v.encodeAll(b, puts); err != nil {
-		return nil, err
+	make := func() { f.end(b.flushLast(v.encodeAll(ctx, b, puts))) }
+	if len(puts) < background {
+		make()
+	} else {
+		go make() // ends by itself, or with ctx
 	}
-	frames := b.end()
-	v.encoded[key] = frames
-	return frames, nil
+	return f
 }
 
 // contents returns frames that carry what a rank asked for by NEED, whole.
-func (v *Version) contents(number uint64, base tree.Index, sums [][32]byte) ([][]byte, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (v *Version) contents(ctx context.Context, number uint64, base tree.Index, sums [][32]byte) *frames {
+	f := newFrames()
 	wanted := make(map[[32]byte]bool, len(sums))
 	for _, s := range sums {
 		wanted[s] = true
 	}
-	b := &framer{head: wire.Prepare{Generation: number, Root: v.Digest, Again: true}}
+	b := &framer{to: f, head: wire.Prepare{Generation: number, Root: v.Digest, Again: true}}
 	if base != nil {
 		b.head.Base = base.Digest()
 	}
@@ -109,12 +115,59 @@ func (v *Version) contents(number uint64, base tree.Index, sums [][32]byte) ([][
 		}
 	}
 	if len(wanted) > 0 {
-		return nil, fmt.Errorf("the rank asks for %d unknown contents", len(wanted))
+		f.end(fmt.Errorf("the rank asks for %d unknown contents", len(wanted)))
+		return f
 	}
-	if err := v.encodeAll(b, puts); err != nil {
-		return nil, err
+	make := func() { f.end(b.flushLast(v.encodeAll(ctx, b, puts))) }
+	if len(puts) < background {
+		make()
+	} else {
+		go make()
 	}
-	return b.end(), nil
+	return f
+}
+
+// frames are made by one goroutine and sent by several, to a rank each.
+type frames struct {
+	mu   sync.Mutex
+	more *sync.Cond
+	all  [][]byte
+	done bool
+	err  error
+}
+
+func newFrames() *frames {
+	f := &frames{}
+	f.more = sync.NewCond(&f.mu)
+	return f
+}
+
+func (f *frames) add(frame []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, frame)
+	f.more.Broadcast()
+}
+
+func (f *frames) end(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.done, f.err = true, err
+	f.more.Broadcast()
+}
+
+// from waits for frames after the first n and returns those that are ready,
+// and whether they are the last.
+func (f *frames) from(n int) (ready [][]byte, last bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for len(f.all) == n && !f.done {
+		f.more.Wait()
+	}
+	if f.err != nil {
+		return nil, true, f.err
+	}
+	return f.all[n:len(f.all):len(f.all)], f.done, nil
 }
 
 // put is an entry to send and what it replaces.
@@ -126,10 +179,13 @@ type put struct {
 }
 
 // encodeAll reads and encodes contents, several at once where there are many.
-func (v *Version) encodeAll(b *framer, puts []put) error {
+func (v *Version) encodeAll(ctx context.Context, b *framer, puts []put) error {
 	// A window of them at a time: a first delivery can be large.
-	const window = 256
+	const window = 128
 	for len(puts) > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		some := puts[:min(window, len(puts))]
 		puts = puts[len(some):]
 		var group errgroup.Group
@@ -211,10 +267,10 @@ func (v *Version) Warm(ctx context.Context) {
 
 // framer packs puts into frames.
 type framer struct {
-	head   wire.Prepare
-	frames [][]byte
-	now    wire.Prepare
-	size   int
+	to   *frames
+	head wire.Prepare
+	now  wire.Prepare
+	size int
 }
 
 func (b *framer) delete(path string) {
@@ -252,13 +308,16 @@ func (b *framer) grow(n int) {
 func (b *framer) flush(more bool) {
 	m := b.head
 	m.More, m.Deletes, m.Puts = more, b.now.Deletes, b.now.Puts
-	b.frames = append(b.frames, wire.Frame(&m))
+	b.to.add(wire.Frame(&m))
 	b.now, b.size = wire.Prepare{}, 0
 }
 
-func (b *framer) end() [][]byte {
-	b.flush(false)
-	return b.frames
+// flushLast makes the last frame, unless something failed before.
+func (b *framer) flushLast(err error) error {
+	if err == nil {
+		b.flush(false)
+	}
+	return err
 }
 
 // Cache keeps contents of earlier versions, to which later ones are a small
