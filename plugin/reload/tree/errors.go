@@ -36,3 +36,15 @@ type Warning struct {
 }
 
 func (w Warning) String() string { return fmt.Sprintf("%s is a %s and was left out", w.Path, w.What) }
+
+// GitError says that a folder lies in a git repository and git does not say
+// which files it tracks there.
+type GitError struct {
+	Dir string // the top of the working tree
+	Err error
+}
+
+func (e *GitError) Error() string {
+	return fmt.Sprintf("ask git for the tracked files of %s: %v", e.Dir, e.Err)
+}
+func (e *GitError) Unwrap() error { return e.Err }

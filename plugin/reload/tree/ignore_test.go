@@ -42,7 +42,7 @@ func TestWildmatch(t *testing.T) {
 		{`a\`, `a\`, true, false},
 		{"a[/]b", "a/b", true, false},
 	} {
-		if got := wildmatch(c.pattern, c.text, c.pathname); got != c.want {
+		if got := wildmatch(c.pattern, c.text, c.pathname, false); got != c.want {
 			t.Errorf("wildmatch(%q, %q, %v) = %v", c.pattern, c.text, c.pathname, got)
 		}
 	}
@@ -123,6 +123,29 @@ func TestIgnoredAsGitIgnores(t *testing.T) {
 	}
 }
 
+// Hostile patterns cost at most the product of the lengths. Git's own matcher
+// takes exponential time on some of these.
+func TestNoPatternTakesForEver(t *testing.T) {
+	long, deep := strings.Repeat("a", 4000), strings.Repeat("a/", 2000)
+	for _, pattern := range []string{
+		strings.Repeat("*a", 100) + "b", strings.Repeat("a*", 100) + "b", strings.Repeat("**/", 100) + "b", strings.Repeat("*/", 100) + "b",
+		strings.Repeat("**/a/", 60) + "b", strings.Repeat("**/*a/", 60) + "b", strings.Repeat("?*", 100) + "b", strings.Repeat("[a-z]*", 60) + "b",
+		strings.Repeat("**/**/", 60) + "a/b", "**/" + strings.Repeat("*a*", 80) + "/b", strings.Repeat("*aa", 80) + "b", strings.Repeat("**/*a*a", 40) + "b",
+	} {
+		for _, text := range []string{long, deep, deep + "c", long + "/" + long, strings.Repeat("aaaaaaa/", 500), strings.Repeat("ac", 2000)} {
+			for _, pathname := range []bool{true, false} {
+				m := matcher{pattern: pattern, text: text, pathname: pathname}
+				if m.at(0, 0) == hit {
+					t.Errorf("%.20q matches %.20q", pattern, text)
+				}
+				if most := 4 * len(pattern) * len(text); m.steps > most {
+					t.Errorf("%.20q on %.20q (pathname %v): %d steps, want %d at most", pattern, text, pathname, m.steps, most)
+				}
+			}
+		}
+	}
+}
+
 func FuzzIgnoreEndsAndKeepsItsWord(f *testing.F) {
 	f.Add("*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaa/aaaa")
 	f.Add("**/**/**/**/x", "a/b/c/d/e/f/g/h")
@@ -135,8 +158,8 @@ func FuzzIgnoreEndsAndKeepsItsWord(f *testing.F) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		rs := parseRules(content)
-		first, _ := rs.match(path, filepath.Base(path), false)
-		second, _ := rs.match(path, filepath.Base(path), false)
+		first := rs.match(path, filepath.Base(path), false, false)
+		second := rs.match(path, filepath.Base(path), false, false)
 		if first != second || ctx.Err() != nil {
 			t.Error("the same question has two answers, or the answer takes seconds")
 		}

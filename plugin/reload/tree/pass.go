@@ -48,13 +48,19 @@ func (p *pass) list(f *folder, deep bool) error {
 	default:
 		return &ReadError{f.path, err}
 	}
-	changed, err := p.s.loadRules(f)
+	has := names(entries)
+	changed, err := p.s.loadRules(f, has)
 	if err != nil {
 		return err
 	}
-	deep = deep || changed
+	moved, err := p.s.attach(p.ctx, f, has(".git"))
+	if err != nil {
+		return err
+	}
+	deep = deep || changed || moved
 
 	old := f.children
+	f.held = nil
 	f.children = make([]child, 0, len(entries))
 	for _, e := range entries {
 		c, descend, err := p.child(f, old, e)
@@ -78,12 +84,12 @@ func (p *pass) list(f *folder, deep bool) error {
 // child returns what a directory entry is; the zero child when it is not part
 // of the tree. It tells whether it is a folder not listed before.
 func (p *pass) child(f *folder, old []child, e fs.DirEntry) (c child, descend bool, err error) {
-	name := e.Name()
-	dir := e.IsDir()
-	if p.s.ignored(f, name, dir) {
+	name, dir := e.Name(), e.IsDir()
+	rel := f.join(name)
+	v := p.s.decide(f, rel, name, dir)
+	if v.out {
 		return child{}, false, nil
 	}
-	rel := f.join(name)
 	if err := CheckPath(rel); err != nil {
 		return child{}, false, err
 	}
@@ -91,9 +97,10 @@ func (p *pass) child(f *folder, old []child, e fs.DirEntry) (c child, descend bo
 	if dir {
 		key := name + "/"
 		if i, ok := was.find(key); ok {
+			old[i].sub.shut = v.shut
 			return old[i], false, nil
 		}
-		return child{key: key, sub: &folder{path: rel, parent: f}}, true, nil
+		return child{key: key, sub: &folder{path: rel, parent: f, shut: v.shut}}, true, nil
 	}
 	info, err := e.Info()
 	if err != nil {
@@ -107,7 +114,11 @@ func (p *pass) child(f *folder, old []child, e fs.DirEntry) (c child, descend bo
 		return child{}, false, nil
 	}
 	if info.IsDir() { // took the file's place since the listing
-		return child{key: name + "/", sub: &folder{path: rel, parent: f}}, true, nil
+		return p.child(f, old, fs.FileInfoToDirEntry(info))
+	}
+	if h, ok := p.s.hold(rel, name, info, v); ok {
+		f.held, p.s.holds = append(f.held, h), true
+		return child{}, false, nil
 	}
 	if i, ok := was.find(name); ok {
 		if known := old[i].file; known.id == identify(info) && !known.read.IsZero() && !known.id.racy(known.read) {
@@ -117,6 +128,14 @@ func (p *pass) child(f *folder, old []child, e fs.DirEntry) (c child, descend bo
 	c = child{key: name, file: &file{Entry: Entry{Path: rel}}}
 	p.stale = append(p.stale, stale{f, c.file})
 	return c, false, nil
+}
+
+// names tells which names a listing holds; os.ReadDir sorts it.
+func names(entries []fs.DirEntry) func(string) bool {
+	return func(name string) bool {
+		_, ok := slices.BinarySearchFunc(entries, name, func(e fs.DirEntry, n string) int { return strings.Compare(e.Name(), n) })
+		return ok
+	}
 }
 
 func special(m fs.FileMode) string {

@@ -2,9 +2,6 @@ package tree
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,14 +10,18 @@ import (
 
 // Options say what a scan leaves out and who hears of it.
 type Options struct {
-	// Ignore holds patterns in gitignore syntax. They win over .gitignore
+	// Ignore holds patterns in gitignore syntax. They win over those of all
 	// files.
 	Ignore []string
+	// IgnoreName and IgnoreLines say where each of them stands, for Explain.
+	// Both may be left out.
+	IgnoreName  string
+	IgnoreLines []int
 	// Enter is called with every folder of the tree before it is listed, "."
 	// first: a watch set there misses nothing that the listing does not see.
 	Enter func(dir string)
 
-	bare bool // no defaults; for the comparison with git
+	bare bool // no defaults, nothing held back; for the comparison with git
 }
 
 // Scan returns the tree in the folder root. It returns a *RootError,
@@ -34,18 +35,20 @@ func Scan(ctx context.Context, root string, o Options) (Index, error) {
 type Scanner struct {
 	root     string
 	o        Options
-	defaults rules
-	extra    rules
+	defaults *source
+	project  *source
 	top      *folder
-	broken   bool // the last scan ended half-way; look at everything again
+	nested   []*folder // that are the top of a repository of their own
+	broken   bool      // the last scan ended half-way; look at everything again
 	warnings []Warning
+	holds    bool // something was held back once
 }
 
 // NewScanner makes a scanner that has seen nothing yet.
 func NewScanner(root string, o Options) *Scanner {
-	s := &Scanner{root: root, o: o, extra: parseRules(strings.Join(o.Ignore, "\n"))}
+	s := &Scanner{root: root, o: o, project: listed(cmpOr(o.IgnoreName, "ignore list"), o.Ignore, o.IgnoreLines)}
 	if !o.bare {
-		s.defaults = parseRules(strings.Join(Defaults, "\n"))
+		s.defaults = listed("default", Defaults, nil)
 	}
 	return s
 }
@@ -54,9 +57,11 @@ func NewScanner(root string, o Options) *Scanner {
 type folder struct {
 	path     string // "" for the root
 	parent   *folder
-	rules    rules    // of its .gitignore
-	rulesID  identity // of that file
-	children []child  // in the order of their entries in the index
+	git, own *source     // its .gitignore and .kubectl-ai-ignore
+	repo     *repository // that it is the top of; for the root, the one around it
+	shut     *verdict    // it is ignored, and entered for what git tracks in it
+	held     []HeldBack  // files in it that were held back
+	children []child     // in the order of their entries in the index
 }
 
 // child is a file or a folder; exactly one of them is set.
@@ -71,17 +76,29 @@ func (s *Scanner) Scan(ctx context.Context) (Index, error) {
 	if s.top == nil {
 		s.top = &folder{}
 	}
-	return s.settle(ctx, func(p *pass) error { return p.list(s.top, true) })
+	return s.settle(ctx, func(p *pass) error {
+		if _, err := s.outside(ctx, true); err != nil {
+			return err
+		}
+		return p.list(s.top, true)
+	})
 }
 
 // Rescan looks at the given folders and at those that are new in them; the
-// rest is taken as the last scan left it. Folders that are not part of the
-// tree are no error.
+// rest is taken as the last scan left it, unless rules outside of the tree or
+// git's index changed. Folders that are not part of the tree are no error.
 func (s *Scanner) Rescan(ctx context.Context, dirs []string) (Index, error) {
 	if s.top == nil || s.broken {
 		return s.Scan(ctx)
 	}
 	return s.settle(ctx, func(p *pass) error {
+		changed, err := s.outside(ctx, false)
+		if err != nil {
+			return err
+		}
+		if changed {
+			return p.list(s.top, true)
+		}
 		for _, dir := range dirs {
 			if err := p.list(s.nearest(dir), false); err != nil {
 				return err
@@ -182,60 +199,4 @@ func flatten(ix Index, f *folder) Index {
 	return ix
 }
 
-// ignored asks the project's patterns, then .gitignore files from the deepest
-// to the highest, then the defaults; the first that decides wins.
-func (s *Scanner) ignored(in *folder, name string, dir bool) bool {
-	full := in.join(name)
-	if name == ".git" || full == Reserved {
-		return true
-	}
-	if ignored, decided := s.extra.match(full, name, dir); decided {
-		return ignored
-	}
-	for f := in; f != nil; f = f.parent {
-		if len(f.rules) == 0 {
-			continue
-		}
-		rel := full
-		if f.path != "" {
-			rel = full[len(f.path)+1:]
-		}
-		if ignored, decided := f.rules.match(rel, name, dir); decided {
-			return ignored
-		}
-	}
-	ignored, _ := s.defaults.match(full, name, dir)
-	return ignored
-}
-
 func (s *Scanner) full(rel string) string { return filepath.Join(s.root, filepath.FromSlash(rel)) }
-
-// gone tells whether an error means that a path is no longer what it was.
-func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || isNotDir(err) }
-
-// loadRules reads the folder's .gitignore when it changed and tells whether
-// it did. A link of that name counts for nothing, as with git.
-func (s *Scanner) loadRules(f *folder) (changed bool, err error) {
-	rel := f.join(".gitignore")
-	info, err := os.Lstat(s.full(rel))
-	if err != nil || !info.Mode().IsRegular() {
-		if err != nil && !gone(err) {
-			return false, &ReadError{rel, err}
-		}
-		changed = f.rulesID != identity{}
-		f.rules, f.rulesID = nil, identity{}
-		return changed, nil
-	}
-	// Small and rarely there: read each time, compared by content.
-	raw, err := os.ReadFile(s.full(rel))
-	if err != nil {
-		if gone(err) {
-			return false, nil
-		}
-		return false, &ReadError{rel, err}
-	}
-	rs := parseRules(string(raw))
-	changed = !slices.Equal(rs, f.rules)
-	f.rules, f.rulesID = rs, identify(info)
-	return changed, nil
-}

@@ -109,7 +109,7 @@ func TestRescanAgreesWithAFreshScan(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 3))
 			pick := func(from ...string) string { return from[r.IntN(len(from))] }
 			dir := func() string { return pick(".", "a", "a/b", "a/b/c", "d", "d/a", "__pycache__") }
-			name := func() string { return pick("a", "b", "c", "x.py", "y.py", ".gitignore", "a-b") }
+			name := func() string { return pick("a", "b", "c", "x.py", "y.py", ".gitignore", tree.IgnoreFile, ".env", "a-b") }
 			s := tree.NewScanner(root, tree.Options{})
 			if _, err := s.Scan(t.Context()); err != nil {
 				t.Fatal(err)
@@ -131,8 +131,8 @@ func TestRescanAgreesWithAFreshScan(t *testing.T) {
 					case 0, 1, 2:
 						_ = os.MkdirAll(filepath.Dir(full), 0o755)
 						content := fmt.Sprint(r.IntN(1000))
-						if filepath.Base(full) == ".gitignore" {
-							content = pick("a\n", "*.py\n!x.py\n", "/b/\n", "c\n", "")
+						if b := filepath.Base(full); b == ".gitignore" || b == tree.IgnoreFile {
+							content = pick("a\n", "*.py\n!x.py\n", "/b/\n", "c\n", "!.env\n!a\n", "")
 						}
 						_ = os.WriteFile(full, []byte(content), 0o644)
 					case 3:
