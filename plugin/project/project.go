@@ -60,8 +60,10 @@ type Code struct {
 	// Targets are Kind/name or Kind/name/container; empty: every container
 	// whose workingDir is MountPath.
 	Targets []string
-	// Ignore holds patterns in gitignore syntax beside the tree's own.
-	Ignore []string
+	// Ignore holds patterns in gitignore syntax beside the tree's own, and
+	// IgnoreLines where in the project file each of them stands.
+	Ignore      []string
+	IgnoreLines []int
 }
 
 // Reload says how a process is stopped before the next generation starts.
@@ -120,10 +122,10 @@ type file struct {
 		Name string `yaml:"name"`
 	} `yaml:"metadata"`
 	Code []struct {
-		Path      string   `yaml:"path"`
-		MountPath string   `yaml:"mountPath"`
-		Targets   []string `yaml:"targets"`
-		Ignore    []string `yaml:"ignore"`
+		Path      string      `yaml:"path"`
+		MountPath string      `yaml:"mountPath"`
+		Targets   []string    `yaml:"targets"`
+		Ignore    []yaml.Node `yaml:"ignore"`
 	} `yaml:"code"`
 	Reload struct {
 		StopSignal  string `yaml:"stopSignal"`
@@ -241,7 +243,13 @@ func (f *file) project(root, path string) (*Project, error) {
 		if c.MountPath != "" && !strings.HasPrefix(c.MountPath, "/") {
 			return nil, bad("code[%d].mountPath %q is not absolute", i, c.MountPath)
 		}
-		p.Code = append(p.Code, Code{Path: within(root, c.Path), MountPath: strings.TrimRight(c.MountPath, "/"), Targets: c.Targets, Ignore: c.Ignore})
+		code := Code{Path: within(root, c.Path), MountPath: strings.TrimRight(c.MountPath, "/"), Targets: c.Targets}
+		for _, node := range c.Ignore {
+			if err := code.ignore(node); err != nil {
+				return nil, &FileError{Path: path, Line: node.Line, Msg: fmt.Sprintf("code[%d].ignore: %v", i, err)}
+			}
+		}
+		p.Code = append(p.Code, code)
 	}
 	if len(p.Code) == 0 {
 		p.Code = []Code{{Path: conventionalCode(root)}}
@@ -278,6 +286,22 @@ func (f *file) project(root, path string) (*Project, error) {
 		p.Environments[name] = env
 	}
 	return p, nil
+}
+
+// ignore adds a pattern. One that begins with an exclamation mark is a tag to
+// YAML and silently empty unless it is quoted.
+func (c *Code) ignore(node yaml.Node) error {
+	if node.Kind == yaml.AliasNode {
+		node = *node.Alias
+	}
+	switch {
+	case strings.HasPrefix(node.Tag, "!") && !strings.HasPrefix(node.Tag, "!!"):
+		return fmt.Errorf("quote the pattern: %q", node.Tag+node.Value)
+	case node.Kind != yaml.ScalarNode:
+		return errors.New("want a list of patterns")
+	}
+	c.Ignore, c.IgnoreLines = append(c.Ignore, node.Value), append(c.IgnoreLines, node.Line)
+	return nil
 }
 
 // within resolves a path of the file against the bundle's folder.

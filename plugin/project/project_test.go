@@ -59,6 +59,8 @@ func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
 		{"unknown code format", head + "environments: {production: {codeFormat: zip}}\n", "environments.production.codeFormat \"zip\""},
 		{"bad duration", head + "reload: {gracePeriod: soon}\n", "reload.gracePeriod \"soon\""},
 		{"bad name", head + "metadata: {name: A_b}\n", "metadata.name \"A_b\""},
+		{"a pattern that is a tag to YAML", head + "code:\n- path: src\n  ignore:\n  - '*.o'\n  - !keep.o\n", ":7: code[0].ignore: quote the pattern: \"!keep.o\""},
+		{"a pattern that is a list", head + "code:\n- path: src\n  ignore: [[a]]\n", ":5: code[0].ignore: want a list of patterns"},
 		{"two documents", head + "---\n" + head, "more than one YAML document"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -71,6 +73,16 @@ func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
 				t.Errorf("err = %q, want it to contain %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestPatternsKnowTheirLines(t *testing.T) {
+	p, err := Load(bundle(t, head+"code:\n- path: src\n  ignore:\n  - &x '*.o'\n  - \"!keep.o\"\n  - 4913\n\n  - *x\n", "src"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(Code{Path: filepath.Join(p.Dir, "src"), Ignore: []string{"*.o", "!keep.o", "4913", "*.o"}, IgnoreLines: []int{6, 7, 8, 6}}, p.Code[0]); d != "" {
+		t.Error(d)
 	}
 }
 
