@@ -1,7 +1,6 @@
 package command
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,7 +9,6 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/kustomize/bundle"
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
-	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
 // rendered is a bundle as one environment sees it.
@@ -76,14 +74,15 @@ the SHA-256 over one line per file, sorted by path:
   <f|x|l> <SHA-256 of the content, or of a link's target>  <path>
 
 f is a file, x an executable one, l a symbolic link; so find, sort and
-sha256sum recompute it. Ignored files are not part of it.`,
+sha256sum recompute it. Ignored files are not part of it, nor are files that
+are held back, which stderr names; kubectl ai why-ignored says what decides.`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := project.Load(dirArg(args))
 			if err != nil {
 				return err
 			}
-			index, err := scan(cmd.Context(), p.Code[0])
+			index, err := scan(cmd.Context(), f, p.Code[0])
 			if err != nil {
 				return err
 			}
@@ -91,8 +90,4 @@ sha256sum recompute it. Ignored files are not part of it.`,
 			return err
 		},
 	}
-}
-
-func scan(ctx context.Context, code project.Code) (tree.Index, error) {
-	return tree.Scan(ctx, code.Path, tree.Options{Ignore: code.Ignore})
 }

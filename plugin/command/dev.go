@@ -40,7 +40,9 @@ func NewCmdDev(f *Factory) *cobra.Command {
 		Long: `Applies the bundle's sandbox overlay and keeps the code in the running pods the
 same as the code on this machine. A save reaches all ranks as one complete tree;
 their processes restart in it, their pods stay. Each rank answers with a receipt:
-the digest of the tree it runs, its process, its working directory.
+the digest of the tree it runs, its process, its working directory. What git
+ignores is not sent; files that look like secrets, and large ones, are held back
+and named once (kubectl ai why-ignored PATH says what decides).
 
 dev changes the sandbox alone, and there only what the bundle names. It never
 writes to the folder it watches. A manifest that changed and cannot be applied

@@ -109,9 +109,10 @@ func (l *loop) run(parent context.Context) error {
 // code publishes the tree, and again whenever its content changes.
 func (l *loop) code(ctx context.Context) error {
 	code := l.t.project.Code[0]
-	complaint := ""
+	out, complaint := leftOut{}, ""
 	follower := &session.Follower{
-		Root: code.Path, Tree: tree.Options{Ignore: code.Ignore}, Cache: l.cache,
+		Root: code.Path, Tree: treeOptions(code), Cache: l.cache,
+		Scanned: func(s *tree.Scanner) { out.say(l.f, s) },
 		Watch: watch.Options{Note: func(s string) { l.f.Streams.Talk("%s", s) }},
 		Published: func(v *session.Version, seen time.Time) {
 			l.mu.Lock()

@@ -137,7 +137,7 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 		return err
 	}
 	p.Options.Rerun = o.Rerun
-	code, err := p.scanCode(ctx)
+	code, err := p.scanCode(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -151,9 +151,9 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 	return p.run(ctx, f, o.PromotionOptions, promote.Bundle{Objects: p.objects, Tree: code.Digest().String(), Images: carried.Images}, carried)
 }
 
-func (p *production) scanCode(ctx context.Context) (carrier.Code, error) {
+func (p *production) scanCode(ctx context.Context, f *Factory) (carrier.Code, error) {
 	code := p.project.Code[0]
-	index, err := scan(ctx, code)
+	index, err := scan(ctx, f, code)
 	return carrier.Code{Root: code.Path, Index: index}, err
 }
 

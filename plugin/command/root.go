@@ -61,6 +61,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		NewCmdHistory(f),
 		NewCmdRollback(f),
 		newCmdDigest(f),
+		NewCmdWhyIgnored(f),
 		newCmdExplain(f),
 		newCmdVersion(f),
 	)

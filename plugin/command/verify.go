@@ -75,7 +75,7 @@ func (o *VerifyOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	index, err := scan(ctx, t.project.Code[0])
+	index, err := scan(ctx, f, t.project.Code[0])
 	if err != nil {
 		return err
 	}

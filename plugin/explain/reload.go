@@ -20,7 +20,7 @@ var reloadEntries = []Entry{
 	},
 	{
 		ID: "SYNC-003", Exit: ExitUsage, Match: As[*tree.PathError](),
-		Next: Text("rename the file, or name it under code[].ignore in kubectl-ai.yaml"),
+		Next: Text("rename the file, or name it in .kubectl-ai-ignore or under code[].ignore in kubectl-ai.yaml"),
 		Long: "A file of the code cannot be part of a tree: its name is not UTF-8, is reserved, or the file changes faster than it can be read.",
 	},
 	{

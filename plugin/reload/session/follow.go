@@ -27,8 +27,9 @@ type Follower struct {
 	// Trouble hears why the folder cannot be delivered as it is; nil: it can
 	// again. The ranks run on with what they have.
 	Trouble func(err error)
-	// Warnings hears what a look left out.
-	Warnings func([]tree.Warning)
+	// Scanned sees the scanner after every look that succeeded, for what was
+	// left out.
+	Scanned func(*tree.Scanner)
 }
 
 // Run follows the folder until ctx ends. The first look must succeed.
@@ -60,8 +61,8 @@ func (f *Follower) Run(ctx context.Context, gang *Gang) error {
 			f.trouble(ErrEmpty)
 		default:
 			f.trouble(nil)
-			if f.Warnings != nil {
-				f.Warnings(scanner.Warnings())
+			if f.Scanned != nil {
+				f.Scanned(scanner)
 			}
 			if digest := index.Digest(); digest != last {
 				last = digest

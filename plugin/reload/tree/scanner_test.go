@@ -109,7 +109,9 @@ func TestRescanAgreesWithAFreshScan(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 3))
 			pick := func(from ...string) string { return from[r.IntN(len(from))] }
 			dir := func() string { return pick(".", "a", "a/b", "a/b/c", "d", "d/a", "__pycache__") }
-			name := func() string { return pick("a", "b", "c", "x.py", "y.py", ".gitignore", tree.IgnoreFile, ".env", "a-b") }
+			name := func() string {
+				return pick("a", "b", "c", "x.py", "y.py", ".gitignore", tree.IgnoreFile, ".env", "a-b")
+			}
 			s := tree.NewScanner(root, tree.Options{})
 			if _, err := s.Scan(t.Context()); err != nil {
 				t.Fatal(err)
