@@ -113,7 +113,7 @@ func (l *loop) code(ctx context.Context) error {
 	follower := &session.Follower{
 		Root: code.Path, Tree: treeOptions(code), Cache: l.cache,
 		Scanned: func(s *tree.Scanner) { out.say(l.f, s) },
-		Watch: watch.Options{Note: func(s string) { l.f.Streams.Talk("%s", s) }},
+		Watch:   watch.Options{Note: func(s string) { l.f.Streams.Talk("%s", s) }},
 		Published: func(v *session.Version, seen time.Time) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
