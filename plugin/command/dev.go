@@ -130,7 +130,10 @@ func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
 		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
 		defer cancel()
 	}
-	l := newLoop(f, t, o, ranks)
+	l, err := newLoop(f, t, o, ranks)
+	if err != nil {
+		return err
+	}
 	err = l.run(ctx)
 	if errors.Is(context.Cause(ctx), explain.Interrupted) && !o.Once {
 		f.Streams.Talk("detached: the workload runs on; kubectl ai dev --cleanup removes it")

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/watch"
@@ -36,19 +37,36 @@ type loop struct {
 	lines  observe.Lines
 	cancel context.CancelCauseFunc
 
+	journal *journal.Journal
+	record  chan recorded // to the journal
+
 	mu      sync.Mutex
-	saved   map[tree.Digest]time.Time // when a version was seen on this machine
-	last    tree.Index                // delivered
-	running map[string]wire.Receipt   // by pod UID and container
+	backs   map[*session.Version]chan error // who waits for one to be delivered
+	saved   map[tree.Digest]time.Time       // when a version was seen on this machine
+	last    tree.Index                      // delivered
+	running map[string]wire.Receipt         // by pod UID and container
+}
+
+// recorded is a delivery on its way to the journal.
+type recorded struct {
+	session.Delivery
+	files int // that changed
 }
 
 // errDelivered ends the loop of --once.
 var errDelivered = errors.New("delivered")
 
-func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
+func newLoop(f *Factory, t *target, o *DevOptions, ranks int) (*loop, error) {
+	j, err := openJournal(f, t.rendered, t.context)
+	if err != nil {
+		return nil, err
+	}
 	l := &loop{
 		f: f, t: t, o: o, ranks: ranks,
 		cache:   session.NewCache(cacheBytes),
+		journal: j,
+		record:  make(chan recorded, 256),
+		backs:   map[*session.Version]chan error{},
 		saved:   map[tree.Digest]time.Time{},
 		running: map[string]wire.Receipt{},
 	}
@@ -63,7 +81,8 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
 		Connected: func(r session.Rank, dialled time.Time) {
 			l.say(devEvent{Kind: "Connected", Rank: r.Name, Since: &dialled}, "")
 		},
-		Refused: func(err error) {
+		Refused: func(v *session.Version, err error) {
+			l.settled(v, err)
 			l.say(devEvent{Kind: "Refused", Message: err.Error()}, "not delivered, all ranks run on as they are: %v", err)
 		},
 		Lost: func(r session.Rank, err error) {
@@ -74,7 +93,7 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) *loop {
 		},
 		// That a process ended is in the rank's log, in the agent's own words.
 	})
-	return l
+	return l, nil
 }
 
 // run serves until ctx ends, or until --once has its receipts.
@@ -85,6 +104,13 @@ func (l *loop) run(parent context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.gang.Run(ctx) })
 	group.Go(func() error { return l.code(ctx) })
+	group.Go(func() error { return l.control(ctx) })
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		l.write()
+	}()
+	defer func() { close(l.record); <-written }()
 	group.Go(func() error {
 		return observe.Watch(ctx, l.t.client, l.t.selection(), func(e observe.Event) { l.pod(ctx, e) })
 	})
@@ -160,6 +186,10 @@ func (l *loop) delivered(d session.Delivery) {
 	defer l.mu.Unlock()
 	changes := d.Version.Index.Diff(l.last)
 	l.last = d.Version.Index
+	select {
+	case l.record <- recorded{d, changes.Len()}:
+	default: // a disk that slow loses a line, never a save
+	}
 	for _, r := range d.Receipts {
 		l.running[r.PodUID+"/"+r.Container] = r
 		if l.o.Output == "json" {
@@ -192,6 +222,10 @@ func (l *loop) delivered(d session.Delivery) {
 		event.Since = &seen
 	}
 	l.say(event, "gen %d · %s · %s · %s %d/%d ranks%s", d.Generation, files(changes.Len()), d.Version.Digest.Short(), how, current, l.ranks, took)
+	if waiting := l.backs[d.Version]; waiting != nil && current >= l.ranks {
+		waiting <- nil
+		delete(l.backs, d.Version)
+	}
 	if l.o.Once && current >= l.ranks {
 		if l.o.Output == "" {
 			for _, r := range slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }) {
@@ -202,10 +236,82 @@ func (l *loop) delivered(d session.Delivery) {
 	}
 }
 
+// settled tells who asked for a version what became of it.
+func (l *loop) settled(v *session.Version, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if waiting := l.backs[v]; waiting != nil {
+		waiting <- err
+		delete(l.backs, v)
+	}
+}
+
+// write records in the journal what was delivered, until the loop ends.
+func (l *loop) write() {
+	complained := false
+	for d := range l.record {
+		if d.Adopted {
+			if g, _, err := l.journal.Find(d.Generation); err == nil && g.TreeDigest == d.Version.Digest {
+				continue // an earlier dev has recorded it
+			}
+		}
+		g := journal.Generation{Generation: d.Generation, TreeDigest: d.Version.Digest, Files: d.files, Time: d.Done.UTC(), Receipts: d.Receipts}
+		err := l.journal.Record(g, d.Version.Index, d.Version.Read)
+		if err != nil && !errors.Is(err, session.ErrChanged) && !complained {
+			complained = true
+			l.f.Streams.Talk("the journal is not complete, so that kubectl ai back may not find a generation: %v", err)
+		}
+	}
+}
+
+// control answers kubectl ai back.
+func (l *loop) control(ctx context.Context) error {
+	path, err := controlSocket(l.f, l.t.rendered, l.t.context)
+	if err == nil {
+		err = serveControl(ctx, path, func(ctx context.Context, r controlRequest) controlAnswer {
+			receipts, err := l.back(ctx, r.Back)
+			if err != nil {
+				return controlAnswer{Error: err.Error()}
+			}
+			return controlAnswer{Receipts: receipts}
+		})
+	}
+	if err != nil {
+		l.f.Streams.Talk("%v", err)
+	}
+	return nil
+}
+
+// back delivers an earlier generation to all ranks once more. The next save
+// delivers the folder's code again.
+func (l *loop) back(ctx context.Context, number uint64) ([]wire.Receipt, error) {
+	v, err := restored(l.journal, number, l.cache)
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	l.mu.Lock()
+	l.backs[v] = done
+	l.mu.Unlock()
+	l.say(devEvent{Kind: "Back", Generation: number, TreeDigest: v.Digest.String()}, "back to generation %d's code", number)
+	l.gang.Publish(ctx, v)
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }), nil
+}
+
 // devEvent is a line of --events json.
 type devEvent struct {
 	APIVersion string     `json:"apiVersion"`
-	Kind       string     `json:"kind"` // Connected, Delivery, Refused, Lost, Notice
+	Kind       string     `json:"kind"` // Connected, Delivery, Back, Refused, Lost, Notice
 	Rank       string     `json:"rank,omitempty"`
 	Message    string     `json:"message,omitempty"`
 	Generation uint64     `json:"generation,omitempty"`

@@ -51,13 +51,7 @@ func openTarget(ctx context.Context, f *Factory, dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &target{rendered: r, context: r.env.Context}
-	if f.Flags.Context != nil && *f.Flags.Context != "" {
-		t.context = *f.Flags.Context
-	}
-	if t.context == "" {
-		t.context = defaultSandbox
-	}
+	t := &target{rendered: r, context: sandboxContext(f, r)}
 	sandbox, ok := strings.CutPrefix(t.context, "kind-")
 	if !ok {
 		return nil, &explain.NotASandboxError{Context: t.context}

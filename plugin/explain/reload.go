@@ -3,6 +3,7 @@ package explain
 import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -37,6 +38,26 @@ var reloadEntries = []Entry{
 		ID: "SYNC-006", Exit: ExitPrecondition, Match: As[*NotASandboxError](),
 		Next: Text("kubectl ai sandbox create; then name its context in kubectl-ai.yaml or with --context"),
 		Long: "dev replaces commands and mounts volumes over code, which is nothing to do to a cluster that others use. It works in clusters that `kubectl ai sandbox create` made.",
+	},
+	{
+		ID: "SYNC-007", Exit: ExitUsage, Match: As[*journal.NotFoundError](),
+		Next: Text("kubectl ai generations"),
+		Long: "The journal of generations is kept on the machine where dev ran, for each bundle, namespace and cluster. It holds the last few hundred.",
+	},
+	{
+		ID: "SYNC-008", Exit: ExitFailed, Match: As[*wire.SyntaxError](),
+		Next: Text("mend the file and save it; the ranks run on as they are"),
+		Long: "The container's own Python cannot compile a file of the new generation. Nothing was stopped.",
+	},
+	{
+		ID: "SYNC-009", Exit: ExitFailed, Match: As[*wire.NoSpaceError](),
+		Next: Text("ignore large files (kubectl ai why-ignored PATH), or free the node's disk"),
+		Long: "The volume that holds the code of a rank is full. The generation that runs is untouched.",
+	},
+	{
+		ID: "SYNC-010", Exit: ExitFailed, Match: As[*wire.VersionError](),
+		Next: Text("kubectl ai dev --cleanup, then kubectl ai dev"),
+		Long: "The agent in the pod was put there by another version of kubectl ai, and the two share no version of the protocol.",
 	},
 	{
 		ID: "APPLY-001", Exit: ExitFailed, Match: As[*apply.ConflictError](),

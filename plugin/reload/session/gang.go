@@ -24,7 +24,7 @@ type Events struct {
 	// Delivered says that all connected ranks run a generation.
 	Delivered func(Delivery)
 	// Refused says that a version could not be delivered: no rank changed.
-	Refused func(err error)
+	Refused func(v *Version, err error)
 	// Lost says that the stream to a rank ended; it is dialled again.
 	Lost func(rank Rank, err error)
 	// Exited says that a rank's process ended by itself.
@@ -59,14 +59,14 @@ type Gang struct {
 	up      chan *conn
 	down    chan *conn
 	publish chan *Version
-	again   chan *Version
+	wake    chan struct{}
 }
 
 // NewGang returns a gang; client is who asks, for people.
 func NewGang(dial Dial, client string, events Events) *Gang {
 	return &Gang{
 		dial: dial, client: client, session: rand.Text(), events: events,
-		add: make(chan Rank), remove: make(chan string), up: make(chan *conn), down: make(chan *conn), publish: make(chan *Version), again: make(chan *Version),
+		add: make(chan Rank), remove: make(chan string), up: make(chan *conn), down: make(chan *conn), publish: make(chan *Version), wake: make(chan struct{}),
 	}
 }
 
@@ -92,8 +92,9 @@ type state struct {
 	conns      map[string]*conn
 	dialing    map[string]context.CancelFunc
 	want       *Version
-	generation uint64 // of want; 0: not delivered yet
-	highest    uint64 // ever seen on a rank
+	generation uint64    // of want; 0: not delivered yet
+	highest    uint64    // ever seen on a rank
+	gathering  time.Time // until when ranks that are dialled are waited for
 	background sync.WaitGroup
 }
 
@@ -141,15 +142,13 @@ func (g *Gang) Run(ctx context.Context) error {
 				g.lost(ctx, cancel, s, c, c.err)
 			}
 		case v := <-g.publish:
-			if s.want != nil && s.want.Digest == v.Digest && s.generation != 0 {
+			if s.want != nil && s.want.Digest == v.Digest && s.generation != 0 && !v.Again {
 				continue
 			}
 			s.want, s.generation = v, 0
 			g.settle(ctx, s)
-		case v := <-g.again:
-			if s.want == v && s.generation == 0 {
-				g.settle(ctx, s)
-			}
+		case <-g.wake:
+			g.settle(ctx, s)
 		}
 	}
 }
@@ -165,8 +164,17 @@ func (g *Gang) forget(s *state, id string) {
 	}
 }
 
+// gather is how long ranks that are known but not connected are waited for,
+// so that a gang which comes back moves as one.
+const gather = 500 * time.Millisecond
+
+func (g *Gang) wakeAfter(ctx context.Context, d time.Duration) {
+	time.AfterFunc(d, func() { send(ctx, g.wake, struct{}{}) })
+}
+
 // connect dials a rank in the background until it answers.
 func (g *Gang) connect(ctx context.Context, fail context.CancelCauseFunc, s *state, r Rank) {
+	s.gathering = time.Now().Add(gather)
 	dialCtx, stop := context.WithCancel(ctx)
 	s.dialing[r.ID] = stop
 	go func() {
@@ -212,6 +220,10 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 	if s.want == nil || len(s.conns) == 0 {
 		return
 	}
+	if left := time.Until(s.gathering); len(s.conns) < len(s.dialing) && left > 0 {
+		g.wakeAfter(ctx, left)
+		return
+	}
 	conns := slices.SortedFunc(maps.Values(s.conns), func(a, b *conn) int { return a.rank.Index - b.rank.Index })
 	holds := func(c *conn, number uint64) bool {
 		return c.welcome.Digest == s.want.Digest && c.welcome.Generation == number
@@ -219,7 +231,7 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 	number, fresh := s.generation, s.generation == 0
 	first := conns[0].welcome.Generation
 	switch {
-	case fresh && first != 0 && !slices.ContainsFunc(conns, func(c *conn) bool { return !holds(c, first) }):
+	case fresh && !s.want.Again && first != 0 && !slices.ContainsFunc(conns, func(c *conn) bool { return !holds(c, first) }):
 		number = first // all ranks have this very tree already
 	case fresh, slices.ContainsFunc(conns, func(c *conn) bool {
 		return c.welcome.Generation >= number && !holds(c, number)
@@ -336,9 +348,9 @@ func (g *Gang) refused(ctx context.Context, v *Version, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case errors.Is(err, ErrChanged):
-		time.AfterFunc(retryAfter, func() { send(ctx, g.again, v) })
+		g.wakeAfter(ctx, retryAfter)
 	default:
-		g.events.Refused(err)
+		g.events.Refused(v, err)
 	}
 }
 

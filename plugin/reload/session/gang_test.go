@@ -82,7 +82,7 @@ func startLaptop(t testing.TB, dir string, pods map[string]*pod) *laptop {
 	}
 	l.gang = session.NewGang(dial, "test", session.Events{
 		Delivered: func(d session.Delivery) { l.outcomes <- d },
-		Refused:   func(err error) { l.outcomes <- err },
+		Refused:   func(_ *session.Version, err error) { l.outcomes <- err },
 	})
 	done := make(chan error, 1)
 	go func() { done <- l.gang.Run(ctx) }()

@@ -26,8 +26,12 @@ type Version struct {
 	Index  tree.Index
 	Digest tree.Digest
 
-	root  string
-	cache *Cache
+	// Again has the version delivered to ranks that hold its tree already: as
+	// a new generation, with what programs wrote into it put right.
+	Again bool
+
+	source Source
+	cache  *Cache
 
 	mu      sync.Mutex
 	encoded map[frameKey]*frames // ranks share the work
@@ -40,9 +44,34 @@ type frameKey struct {
 	push   bool
 }
 
+// Source reads an entry's content. It returns ErrChanged, or an error about a
+// content that is not to be had.
+type Source func(e tree.Entry) ([]byte, error)
+
 // NewVersion returns the version of the folder that index describes.
 func NewVersion(root string, index tree.Index, cache *Cache) *Version {
-	return &Version{Index: index, Digest: index.Digest(), root: root, cache: cache, encoded: map[frameKey]*frames{}}
+	return NewVersionFrom(Folder(root), index, cache)
+}
+
+// NewVersionFrom returns the version whose contents come from source.
+func NewVersionFrom(source Source, index tree.Index, cache *Cache) *Version {
+	return &Version{Index: index, Digest: index.Digest(), source: source, cache: cache, encoded: map[frameKey]*frames{}}
+}
+
+// Folder reads contents from the files of a folder.
+func Folder(root string) Source {
+	return func(e tree.Entry) ([]byte, error) {
+		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(e.Path)))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
+		case err != nil:
+			return nil, err
+		case sha256.Sum256(content) != e.Sum:
+			return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
+		}
+		return content, nil
+	}
 }
 
 // frameBytes is about how large a PREPARE frame becomes.
@@ -215,7 +244,7 @@ func (v *Version) encodeAll(ctx context.Context, b *framer, puts []put) error {
 // encode fills in a put's parts, as a difference to the version of the same
 // path before it where that is at hand.
 func (v *Version) encode(p *put) error {
-	content, err := v.read(p.entry)
+	content, err := v.Read(p.entry)
 	if err != nil {
 		return err
 	}
@@ -230,23 +259,17 @@ func (v *Version) encode(p *put) error {
 	return nil
 }
 
-// read returns an entry's content.
-func (v *Version) read(e tree.Entry) ([]byte, error) {
+// Read returns an entry's content, from the cache where it is there.
+func (v *Version) Read(e tree.Entry) ([]byte, error) {
 	if content := v.cache.get(e.Sum); content != nil {
 		return content, nil
 	}
 	if e.Size > wire.MaxFile {
 		return nil, fmt.Errorf("%s is larger than %d MiB: ignore it, or mount it as data", e.Path, wire.MaxFile>>20)
 	}
-	content, err := os.ReadFile(filepath.Join(v.root, filepath.FromSlash(e.Path)))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
-	}
+	content, err := v.source(e)
 	if err != nil {
 		return nil, err
-	}
-	if sha256.Sum256(content) != e.Sum {
-		return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
 	}
 	v.cache.put(e.Sum, content)
 	return content, nil
@@ -260,7 +283,7 @@ func (v *Version) Warm(ctx context.Context) {
 			return
 		}
 		if e.Kind != tree.Link && e.Size <= wire.MaxFile {
-			_, _ = v.read(e) // what cannot be read now is sent whole later
+			_, _ = v.Read(e) // what cannot be read now is sent whole later
 		}
 	}
 }

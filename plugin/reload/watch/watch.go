@@ -22,11 +22,13 @@ import (
 // its word almost at once; a file that is written in place gets time for the
 // next write; many files are a burst.
 const (
-	replaced = 1 * time.Millisecond  // quiet after a rename onto a file
-	written  = 3 * time.Millisecond  // quiet after writes in place
-	many     = 5 * time.Millisecond  // quiet in a burst
-	longest  = 40 * time.Millisecond // a burst is looked at after so long at the latest
-	checkout = 2 * time.Second       // how long git's index.lock holds a look back
+	replaced = 1 * time.Millisecond   // quiet after a rename onto a file
+	written  = 3 * time.Millisecond   // quiet after writes in place
+	many     = 5 * time.Millisecond   // quiet in a burst
+	longest  = 40 * time.Millisecond  // a burst is looked at after so long at the latest
+	crowd    = 50                     // from so many files on it is a tool's work,
+	crowded  = 200 * time.Millisecond // which is better seen when it is complete
+	checkout = 2 * time.Second        // how long git's index.lock holds a look back
 
 	quiet   = 5 * time.Second        // then everything is looked at, events or not
 	poll    = 500 * time.Millisecond // the same where watches are short
@@ -201,7 +203,11 @@ func (b *burst) collect(ctx context.Context) error {
 			if b.add(e, ok); !ok {
 				events = nil
 			}
-			if time.Since(start) < longest {
+			limit := longest
+			if len(b.files) > crowd {
+				limit = crowded
+			}
+			if time.Since(start) < limit {
 				timer.Reset(b.rest())
 			}
 		case <-timer.C:
