@@ -101,6 +101,24 @@ func TestDevDeliversEachEditToEachRank(t *testing.T) {
 		}
 	})
 
+	t.Run("back returns both ranks to an earlier generation and forth again", func(t *testing.T) {
+		listed := generations(t, dir)
+		if len(listed) < edits() || listed[len(listed)-1].TreeDigest != digestHere(t, filepath.Join(dir, "src")) {
+			t.Fatalf("%d generations are listed, the last %+v", len(listed), listed[len(listed)-1])
+		}
+		for _, g := range []receipt{listed[len(listed)-3], listed[len(listed)-1]} {
+			must(t, "back", fmt.Sprint(g.Generation), dir)
+			for rank, r := range dev.next(2, 30*time.Second) {
+				if r.TreeDigest != g.TreeDigest {
+					t.Errorf("rank %d runs %s, want %s of generation %d", rank, r.TreeDigest, g.TreeDigest, g.Generation)
+				}
+			}
+		}
+		if r := ai(t, "back", "999999", dir); r.code == 0 || !strings.Contains(r.stderr, "999999") {
+			t.Errorf("back to a generation that never was: exit %d: %s", r.code, r.stderr)
+		}
+	})
+
 	t.Run("a replaced pod never runs an older generation", func(t *testing.T) {
 		victim := pods(t, sandboxName, "edits", "app=edits")["1"]
 		kubectl(t, sandboxName, "delete", "pod", "-n", "edits", victim, "--wait=false")
@@ -133,7 +151,23 @@ func TestDevDeliversEachEditToEachRank(t *testing.T) {
 		if r.code != 5 || !strings.Contains(r.stdout+r.stderr, "train.py") {
 			t.Errorf("verify after tampering: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
+		listed := generations(t, dir)
+		must(t, "back", fmt.Sprint(listed[len(listed)-1].Generation), dir)
+		must(t, "verify", dir)
+		if got, want := digestIn(t, sandboxName, "edits", pod, "/app/.kubectl-ai/current/"), digestHere(t, filepath.Join(dir, "src")); got != want {
+			t.Errorf("back did not restore the original bytes: %s, want %s", got, want)
+		}
 	})
+}
+
+// generations returns what `generations` lists, the oldest first.
+func generations(t *testing.T, dir string) []receipt {
+	t.Helper()
+	var list struct{ Items []receipt }
+	if err := json.Unmarshal([]byte(must(t, "generations", dir, "--limit", "0", "-o", "json").stdout), &list); err != nil || len(list.Items) < 3 {
+		t.Fatalf("%d generations: %v", len(list.Items), err)
+	}
+	return list.Items
 }
 
 func TestDevKeepsWhatAProgramWritesBesideItsCode(t *testing.T) {

@@ -117,6 +117,7 @@ func (p *Process) Stop(sig syscall.Signal, grace time.Duration) {
 		return
 	}
 	_ = syscall.Kill(-p.PID, sig)
+	_ = syscall.Kill(-p.PID, syscall.SIGCONT) // one that was stopped hears nothing else
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
