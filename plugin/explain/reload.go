@@ -1,7 +1,10 @@
 package explain
 
 import (
+	"fmt"
+
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/execstream"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
@@ -58,6 +61,15 @@ var reloadEntries = []Entry{
 		ID: "SYNC-010", Exit: ExitFailed, Match: As[*wire.VersionError](),
 		Next: Text("kubectl ai dev --cleanup, then kubectl ai dev"),
 		Long: "The agent in the pod was put there by another version of kubectl ai, and the two share no version of the protocol.",
+	},
+	{
+		ID: "SYNC-011", Exit: ExitPermission, Match: As[*execstream.ForbiddenError](),
+		Next: From(func(e *execstream.ForbiddenError) string {
+			return fmt.Sprintf("ask for: kubectl create role kubectl-ai-dev -n %s --verb=get,create --resource=pods/exec, bound to you", e.Namespace)
+		}),
+		Long: `dev reaches ranks by exec. A WebSocket asks for get on pods/exec, and since Kubernetes 1.35
+for create as well; SPDY, which is tried next, asks for create alone. On running workloads dev
+further needs get, list and watch on pods and get on pods/log.`,
 	},
 	{
 		ID: "APPLY-001", Exit: ExitFailed, Match: As[*apply.ConflictError](),

@@ -22,7 +22,28 @@ type Rank struct {
 	Index int    // the rank's number, -1 when it has none
 }
 
-// Dial opens the stream to a rank's agent.
+// Connection says how a rank was reached.
+type Connection struct {
+	Rank      Rank
+	Dialled   time.Time
+	Transport string // "" when the stream does not say
+	Fallback  error  // why the transport is not the first choice; nil: it is
+}
+
+// transported is a stream that says what it travels on.
+type transported interface {
+	Transport() (name string, fallback error)
+}
+
+// isPermanent tells whether an error says of itself that dialling again is of
+// no use.
+func isPermanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
+// Dial opens the stream to a rank's agent. An error with a method Permanent
+// that returns true ends the gang; after any other the rank is dialled again.
 type Dial func(ctx context.Context, rank Rank) (io.ReadWriteCloser, error)
 
 // RankError says which rank failed.
@@ -115,6 +136,15 @@ func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, events *E
 	go c.read(heard)
 	go c.heartbeat(heard)
 	return c, nil
+}
+
+// connection says how the rank was reached.
+func (c *conn) connection() Connection {
+	how := Connection{Rank: c.rank, Dialled: c.dialled}
+	if t, ok := c.stream.(transported); ok {
+		how.Transport, how.Fallback = t.Transport()
+	}
+	return how
 }
 
 func (c *conn) greet(hello *wire.Hello) error {

@@ -20,7 +20,7 @@ import (
 // for Exited and Notice.
 type Events struct {
 	// Connected says that a rank's agent has answered.
-	Connected func(rank Rank, dialled time.Time)
+	Connected func(Connection)
 	// Delivered says that all connected ranks run a generation.
 	Delivered func(Delivery)
 	// Refused says that a version could not be delivered: no rank changed.
@@ -99,7 +99,7 @@ type state struct {
 }
 
 // Run serves the gang until ctx ends. A rank that is busy with another
-// client is a *wire.BusyError.
+// client is a *wire.BusyError; what is permanent is returned as Dial gave it.
 func (g *Gang) Run(ctx context.Context) error {
 	s := &state{conns: map[string]*conn{}, dialing: map[string]context.CancelFunc{}}
 	defer s.background.Wait()
@@ -113,8 +113,8 @@ func (g *Gang) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			if busy := (*wire.BusyError)(nil); errors.As(context.Cause(ctx), &busy) {
-				return context.Cause(ctx)
+			if cause := context.Cause(ctx); isBusy(cause) || isPermanent(cause) {
+				return cause
 			}
 			return nil
 		case r := <-g.add:
@@ -130,7 +130,7 @@ func (g *Gang) Run(ctx context.Context) error {
 			s.conns[c.rank.ID] = c
 			s.highest = max(s.highest, c.welcome.Generation)
 			if g.events.Connected != nil {
-				g.events.Connected(c.rank, c.dialled)
+				g.events.Connected(c.connection())
 			}
 			go func() {
 				<-c.done
@@ -185,12 +185,10 @@ func (g *Gang) connect(ctx context.Context, fail context.CancelCauseFunc, s *sta
 				send(dialCtx, g.up, c)
 				return
 			}
-			if busy := (*wire.BusyError)(nil); errors.As(err, &busy) {
-				// The relay of a client that was cut takes a moment to go.
-				if pause > time.Second {
-					fail(err)
-					return
-				}
+			// The relay of a client that was cut takes a moment to go.
+			if isPermanent(err) || isBusy(err) && pause > time.Second {
+				fail(err)
+				return
 			}
 			timer := time.NewTimer(pause)
 			select {
@@ -392,6 +390,11 @@ func (g *Gang) stage(ctx context.Context, number uint64, v *Version, conns []*co
 		}
 	}
 	return staged, errors.Join(refusals...)
+}
+
+func isBusy(err error) bool {
+	var busy *wire.BusyError
+	return errors.As(err, &busy)
 }
 
 func isClosed(c *conn) bool {

@@ -258,3 +258,22 @@ func TestASecondClientIsRefusedAndAnObserverIsNot(t *testing.T) {
 		t.Errorf("verify = %+v, %v", v, err)
 	}
 }
+
+// forbidden is an error that no repetition mends.
+type forbidden struct{}
+
+func (forbidden) Error() string   { return "may not exec" }
+func (forbidden) Permanent() bool { return true }
+
+func TestAPermanentErrorEndsTheGang(t *testing.T) {
+	dial := func(context.Context, session.Rank) (io.ReadWriteCloser, error) { return nil, forbidden{} }
+	gang := session.NewGang(dial, "test", session.Events{})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- gang.Run(ctx) }()
+	gang.Add(ctx, session.Rank{ID: "0"})
+	if err := <-done; !errors.Is(err, forbidden{}) {
+		t.Errorf("err = %v, want what the dial said", err)
+	}
+}
