@@ -121,7 +121,7 @@ func deliverOnce(ctx context.Context, dial session.Dial, ranks []session.Rank, v
 	delivered := make(chan session.Delivery, len(ranks))
 	host, _ := os.Hostname()
 	gang := session.NewGang(dial, fmt.Sprintf("pid %d on %s", os.Getpid(), host), session.Events{
-		Connected: func(r session.Rank, _ time.Time) { connected <- r.ID },
+		Connected: func(c session.Connection) { connected <- c.Rank.ID },
 		Delivered: func(d session.Delivery) { delivered <- d },
 		Refused:   func(_ *session.Version, err error) { cancel(err) },
 		Lost:      func(r session.Rank, err error) { cancel(&session.RankError{Rank: r, Err: err}) },

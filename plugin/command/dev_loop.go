@@ -40,6 +40,8 @@ type loop struct {
 	journal *journal.Journal
 	record  chan recorded // to the journal
 
+	fellBack bool // it was said that a transport is not the first choice; the gang's
+
 	mu      sync.Mutex
 	backs   map[*session.Version]chan error // who waits for one to be delivered
 	saved   map[tree.Digest]time.Time       // when a version was seen on this machine
@@ -78,9 +80,7 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) (*loop, error) {
 	host, _ := os.Hostname()
 	l.gang = session.NewGang(t.dial(), fmt.Sprintf("pid %d on %s", os.Getpid(), host), session.Events{
 		Delivered: l.delivered,
-		Connected: func(r session.Rank, dialled time.Time) {
-			l.say(devEvent{Kind: "Connected", Rank: r.Name, Since: &dialled}, "")
-		},
+		Connected: l.connected,
 		Refused: func(v *session.Version, err error) {
 			l.settled(v, err)
 			l.say(devEvent{Kind: "Refused", Message: err.Error()}, "not delivered, all ranks run on as they are: %v", err)
@@ -178,6 +178,23 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 			}
 		}()
 	}
+}
+
+// connected says on which transport, in words only where it is not the first
+// choice, and only once: ranks share the way.
+func (l *loop) connected(c session.Connection) {
+	event := devEvent{Kind: "Connected", Rank: c.Rank.Name, Since: &c.Dialled, Transport: c.Transport}
+	if c.Fallback == nil {
+		l.say(event, "")
+		return
+	}
+	event.Message = c.Fallback.Error()
+	words := ""
+	if !l.fellBack {
+		words = "%s is reached over %s, as WebSocket was refused: %v"
+	}
+	l.fellBack = true
+	l.say(event, words, c.Rank.Name, c.Transport, c.Fallback)
 }
 
 // delivered prints the receipts of a generation.
@@ -314,6 +331,7 @@ type devEvent struct {
 	Kind       string     `json:"kind"` // Connected, Delivery, Back, Refused, Lost, Notice
 	Rank       string     `json:"rank,omitempty"`
 	Message    string     `json:"message,omitempty"`
+	Transport  string     `json:"transport,omitempty"` // websocket or spdy
 	Generation uint64     `json:"generation,omitempty"`
 	TreeDigest string     `json:"treeDigest,omitempty"`
 	Files      int        `json:"files,omitempty"`     // that changed

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -44,8 +45,11 @@ type Selection struct {
 
 // Watch sends an event for each rank whose container starts running and for
 // each that goes, until ctx ends. It holds the state of the pods, not the
-// history: what it missed while disconnected it learns by listing again.
-func Watch(ctx context.Context, client kubernetes.Interface, s Selection, send func(Event)) error {
+// history: what it missed while disconnected it learns by listing again. What
+// the server forbids is an error, as repeating it would be of no use.
+func Watch(parent context.Context, client kubernetes.Interface, s Selection, send func(Event)) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
 		informers.WithNamespace(s.Namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.Selector }))
@@ -63,6 +67,13 @@ func Watch(ctx context.Context, client kubernetes.Interface, s Selection, send f
 			}
 		},
 	})
+	if err == nil {
+		err = informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+			if apierrors.IsForbidden(err) {
+				cancel(err)
+			}
+		})
+	}
 	if err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
@@ -72,6 +83,9 @@ func Watch(ctx context.Context, client kubernetes.Interface, s Selection, send f
 		return fmt.Errorf("watch pods: %w", context.Cause(ctx))
 	}
 	<-ctx.Done()
+	if parent.Err() == nil {
+		return fmt.Errorf("watch pods: %w", context.Cause(ctx))
+	}
 	return nil
 }
 

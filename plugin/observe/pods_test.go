@@ -1,11 +1,19 @@
 package observe
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/fake"
+	ktesting "k8s.io/client-go/testing"
 )
 
 func pod(uid, containerID string) *corev1.Pod {
@@ -53,5 +61,17 @@ func TestARankIsAnnouncedOncePerContainerStart(t *testing.T) {
 	want := []string{"container main: ImagePullBackOff: no such image", "running", "running", "gone"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatIsForbiddenEndsTheWatch(t *testing.T) {
+	client := fake.NewClientset()
+	client.PrependReactor("list", "pods", func(ktesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("cannot list"))
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := Watch(ctx, client, Selection{Namespace: "n"}, func(Event) {}); !apierrors.IsForbidden(err) {
+		t.Errorf("err = %v, want the server's refusal", err)
 	}
 }
