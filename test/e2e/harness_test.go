@@ -19,17 +19,22 @@ import (
 	"time"
 )
 
-const (
-	sandboxName    = "kai-e2e"
-	productionName = "kai-e2e-prod"
-	registryPort   = "5051"
-)
-
 var (
+	sandboxName    = or("KUBECTL_AI_E2E_NAME", "kai-e2e") // another name and port let two runs share a machine
+	productionName = sandboxName + "-prod"
+	registryPort   = or("KUBECTL_AI_E2E_REGISTRY_PORT", "5051")
+
 	root   string // the repository
 	plugin string // bin/kubectl-ai
 	config string // this run's kubeconfig
 )
+
+func or(variable, otherwise string) string {
+	if s := os.Getenv(variable); s != "" {
+		return s
+	}
+	return otherwise
+}
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
