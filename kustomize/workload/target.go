@@ -18,6 +18,9 @@ type Target struct {
 // String names the target for people: Kind/name/container.
 func (t Target) String() string { return Name(t.Object) + "/" + t.Container.Name() }
 
+// isNamed tells whether s names the container or its workload.
+func (t Target) isNamed(s string) bool { return s == Name(t.Object) || s == t.String() }
+
 // NoTargetError says that no container gets the code.
 type NoTargetError struct {
 	MountPath string
@@ -41,36 +44,18 @@ func (e *NoTargetError) Error() string {
 // or when one of the given targets matches nothing.
 func Select(objects []*unstructured.Unstructured, mountPath string, targets []string) ([]Target, error) {
 	var out []Target
-	matched := map[string]bool{}
-	for _, obj := range objects {
-		templates, err := Templates(obj)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range templates {
-			for _, c := range t.Containers() {
-				at := mountPath
-				if at == "" {
-					at = c.WorkingDir()
-				}
-				if len(targets) > 0 {
-					i := slices.IndexFunc(targets, func(s string) bool {
-						return s == Name(obj) || s == Name(obj)+"/"+c.Name()
-					})
-					if i < 0 || at == "" || at == "/" {
-						continue
-					}
-					matched[targets[i]] = true
-				} else if at == "" || at == "/" || c.WorkingDir() != at {
-					continue
-				}
-				out = append(out, Target{Template: t, Container: c, MountPath: at})
-			}
+	choices, err := Explain(objects, mountPath, targets)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range choices {
+		if c.Gets() {
+			out = append(out, c.Target)
 		}
 	}
 	var missing []string
 	for _, s := range targets {
-		if !matched[s] {
+		if !slices.ContainsFunc(out, func(t Target) bool { return t.isNamed(s) }) {
 			missing = append(missing, s)
 		}
 	}
@@ -81,4 +66,79 @@ func Select(objects []*unstructured.Unstructured, mountPath string, targets []st
 		return nil, &NoTargetError{MountPath: mountPath}
 	}
 	return out, nil
+}
+
+// Reason is why a container gets the code, or why it does not.
+type Reason string
+
+// The reasons of containers that get the code, then of those that do not.
+const (
+	WorkingDirIsMountPath Reason = "WorkingDirIsMountPath"
+	Named                 Reason = "Named" // by code[].targets
+
+	NoWorkingDir        Reason = "NoWorkingDir"        // nor a mountPath, where it is named
+	RootWorkingDir      Reason = "RootWorkingDir"      // a volume cannot cover the whole container
+	WorkingDirElsewhere Reason = "WorkingDirElsewhere" // than at the mountPath
+	NotNamed            Reason = "NotNamed"            // code[].targets names others
+	InitContainer       Reason = "InitContainer"       // it ends before the code's process starts
+)
+
+// Choice is a container with the reason why it gets the code or does not.
+// MountPath is empty when it does not.
+type Choice struct {
+	Target
+	Reason Reason
+	Name   string // the one of the given targets that names it
+}
+
+// Gets tells whether the container gets the code.
+func (c Choice) Gets() bool { return c.Reason == WorkingDirIsMountPath || c.Reason == Named }
+
+// Explain returns every container of the objects' pod templates, init
+// containers first as in a pod, with what Select makes of it. It guesses
+// nothing: init containers never get the code.
+func Explain(objects []*unstructured.Unstructured, mountPath string, targets []string) ([]Choice, error) {
+	var out []Choice
+	for _, obj := range objects {
+		templates, err := Templates(obj)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range templates {
+			for _, c := range t.InitContainers() {
+				out = append(out, Choice{Target: Target{Template: t, Container: c}, Reason: InitContainer})
+			}
+			for _, c := range t.Containers() {
+				choice := Choice{Target: Target{Template: t, Container: c}}
+				choice.choose(mountPath, targets)
+				out = append(out, choice)
+			}
+		}
+	}
+	return out, nil
+}
+
+// choose applies the rule.
+func (c *Choice) choose(mountPath string, targets []string) {
+	dir, at := c.Container.WorkingDir(), mountPath
+	if at == "" {
+		at = dir
+	}
+	found := slices.IndexFunc(targets, c.isNamed)
+	switch {
+	case len(targets) > 0 && found < 0:
+		c.Reason = NotNamed
+	case at == "":
+		c.Reason = NoWorkingDir
+	case at == "/":
+		c.Reason = RootWorkingDir
+	case len(targets) > 0:
+		c.Reason, c.MountPath, c.Name = Named, at, targets[found]
+	case dir == at:
+		c.Reason, c.MountPath = WorkingDirIsMountPath, at
+	case dir == "":
+		c.Reason = NoWorkingDir
+	default:
+		c.Reason = WorkingDirElsewhere
+	}
 }

@@ -115,8 +115,13 @@ func (t Template) Annotate(key, value string) { child(t.Metadata(), "annotations
 func (t Template) Label(key, value string) { child(t.Metadata(), "labels")[key] = value }
 
 // Containers returns the containers, init containers not among them.
-func (t Template) Containers() []Container {
-	items, _ := t.Spec()["containers"].([]any)
+func (t Template) Containers() []Container { return t.list("containers") }
+
+// InitContainers returns the init containers, sidecars among them.
+func (t Template) InitContainers() []Container { return t.list("initContainers") }
+
+func (t Template) list(field string) []Container {
+	items, _ := t.Spec()[field].([]any)
 	var out []Container
 	for _, item := range items {
 		if m, ok := item.(map[string]any); ok {

@@ -114,6 +114,7 @@ func TestSelect(t *testing.T) {
 		{name: "workingDir must be the mountPath", mountPath: "/app", want: []string{"Job/a/main@/app"}},
 		{name: "named container with a mountPath", mountPath: "/x", targets: []string{"Job/a/side"}, want: []string{"Job/a/side@/x"}},
 		{name: "named workload", mountPath: "/x", targets: []string{"Job/a"}, want: []string{"Job/a/main@/x", "Job/a/side@/x"}},
+		{name: "named as a workload and as a container", mountPath: "/x", targets: []string{"Job/a", "Job/a/side"}, want: []string{"Job/a/main@/x", "Job/a/side@/x"}},
 		{name: "nothing matches", mountPath: "/none", wantErr: true},
 		{name: "a named target that is not there", mountPath: "/app", targets: []string{"Job/a/main", "Job/z"}, wantErr: true},
 	} {
