@@ -42,31 +42,24 @@ type Process struct {
 // Exit returns how the process ended; only after Done.
 func (p *Process) Exit() Exit { return p.exit }
 
-// Start starts a process whose output is the container's own. A command that
-// does not exist ends at once with code 127, as in a shell; it is no error of
-// the caller's.
+// Start starts a process whose output is the container's own and whose input
+// is empty. A command that does not exist ends at once with code 127, as in a
+// shell; it is no error of the caller's.
 func Start(spec Spec) *Process {
-	p := &Process{Done: make(chan struct{})}
-	path, err := look(spec)
+	null, err := os.Open(os.DevNull)
 	if err == nil {
-		var child *os.Process
-		child, err = os.StartProcess(path, spec.Argv, &os.ProcAttr{
-			Dir: spec.Dir, Env: spec.Env,
-			Files: []*os.File{nil, os.Stdout, os.Stderr}, //nolint:forbidigo // the child speaks on the container's own streams
-			Sys:   &syscall.SysProcAttr{Setpgid: true},
-		})
-		if err == nil {
-			p.PID = child.Pid
-			go p.wait(child)
-			return p
-		}
+		defer func() { _ = null.Close() }()
 	}
+	return StartWith(spec, null, os.Stdout, os.Stderr) //nolint:forbidigo // the child speaks on the container's own streams
+}
+
+// fail ends a process that never was.
+func (p *Process) fail(err error) {
 	p.exit = Exit{Code: 127, Message: err.Error()}
 	if errors.Is(err, fs.ErrPermission) {
 		p.exit.Code = 126
 	}
 	close(p.Done)
-	return p
 }
 
 // look finds the program the way execvp does, in the PATH of the process.
@@ -96,6 +89,7 @@ func look(spec Spec) (string, error) {
 func (p *Process) wait(child *os.Process) {
 	defer close(p.Done)
 	state, err := child.Wait()
+	forget(p.PID)
 	p.exit = Exit{PID: p.PID}
 	if err != nil {
 		p.exit.Code, p.exit.Message = 1, err.Error()
@@ -137,12 +131,17 @@ func Signal(name string) (syscall.Signal, error) {
 }
 
 // Reap takes orphans that end, for as long as the program lives. Only PID 1
-// gets any. A child that was started here is left to its own Wait.
+// and a Subreaper get any. A child that a Process waits for is left to it, and
+// so is one that is mine.
 func Reap(mine func(pid int) bool) {
 	ended := make(chan os.Signal, 16)
 	signal.Notify(ended, syscall.SIGCHLD)
 	go func() {
-		for range ended {
+		for {
+			select {
+			case <-ended:
+			case <-again:
+			}
 			for reapOne(mine) {
 			}
 		}
@@ -158,9 +157,8 @@ func reapOne(mine func(pid int) bool) bool {
 		return false
 	}
 	pid := siginfoPID(&info)
-	if pid == 0 || mine(pid) {
+	if pid == 0 || (mine != nil && mine(pid)) {
 		return false
 	}
-	_, err = unix.Wait4(pid, nil, unix.WNOHANG, nil)
-	return err == nil
+	return take(pid)
 }
