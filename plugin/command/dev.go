@@ -107,7 +107,7 @@ func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
 	}
 	changes, err := inject.Inject(ctx, t.objects, t.targets, inject.Options{
 		Project: t.project.Name, AgentImage: agent,
-		StopSignal: t.project.Reload.StopSignal, GracePeriod: t.project.Reload.GracePeriod,
+		StopSignal: t.project.Reload.StopSignal, GracePeriod: t.project.Reload.GracePeriod, Preload: t.project.Reload.Preload,
 		Entrypoint: func(ctx context.Context, ref string) ([]string, []string, error) {
 			return entrypoint(ctx, t.engine, ref)
 		},

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -66,10 +67,13 @@ type Code struct {
 	IgnoreLines []int
 }
 
-// Reload says how a process is stopped before the next generation starts.
+// Reload says how a process makes way for that of the next generation.
 type Reload struct {
 	StopSignal  string        // default TERM
 	GracePeriod time.Duration // default 10s
+	// Preload are Python modules that are imported once, such as torch: runs
+	// are forked from there.
+	Preload []string
 }
 
 // Environment is where a bundle runs: an overlay, a cluster, a namespace.
@@ -128,8 +132,9 @@ type file struct {
 		Ignore    []yaml.Node `yaml:"ignore"`
 	} `yaml:"code"`
 	Reload struct {
-		StopSignal  string `yaml:"stopSignal"`
-		GracePeriod string `yaml:"gracePeriod"`
+		StopSignal  string  `yaml:"stopSignal"`
+		GracePeriod string  `yaml:"gracePeriod"`
+		Preload     modules `yaml:"preload"`
 	} `yaml:"reload"`
 	Environments map[string]struct {
 		Overlay    string `yaml:"overlay"`
@@ -138,6 +143,35 @@ type file struct {
 		CodeFormat string `yaml:"codeFormat"`
 		Registry   string `yaml:"registry"`
 	} `yaml:"environments"`
+}
+
+// modules are names of Python modules.
+type modules []string
+
+var moduleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
+
+// UnmarshalYAML checks each name where its line is known.
+func (m *modules) UnmarshalYAML(node *yaml.Node) error {
+	var names []string
+	if err := node.Decode(&names); err != nil {
+		return err
+	}
+	names = nil // what is null was left out
+	for _, item := range node.Content {
+		var name string
+		if err := item.Decode(&name); err != nil {
+			return err
+		}
+		switch {
+		case !moduleName.MatchString(name):
+			return fmt.Errorf("line %d: reload.preload %q is no module's name such as torch", item.Line, name)
+		case slices.Contains(names, name):
+			return fmt.Errorf("line %d: reload.preload names %s twice", item.Line, name)
+		}
+		names = append(names, name)
+	}
+	*m = names
+	return nil
 }
 
 // Load reads the project in dir. It returns a *FileError for a mistake in the
@@ -268,6 +302,7 @@ func (f *file) project(root, path string) (*Project, error) {
 		}
 		p.Reload.GracePeriod = d
 	}
+	p.Reload.Preload = f.Reload.Preload
 	for _, name := range conventionalOverlays(root) {
 		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormat: FormatLayer}
 	}

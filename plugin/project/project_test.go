@@ -58,6 +58,11 @@ func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
 		{"relative mountPath", head + "code:\n- {path: src, mountPath: app}\n", "code[0].mountPath \"app\" is not absolute"},
 		{"unknown code format", head + "environments: {production: {codeFormat: zip}}\n", "environments.production.codeFormat \"zip\""},
 		{"bad duration", head + "reload: {gracePeriod: soon}\n", "reload.gracePeriod \"soon\""},
+		{"no module", head + "reload:\n  preload:\n  - torch\n  - torch;os\n", ":6: reload.preload \"torch;os\" is no module's name"},
+		{"no module, in brackets", head + "reload: {preload: [torch, -m]}\n", ":3: reload.preload \"-m\""},
+		{"a module twice", head + "reload: {preload: [torch, torch]}\n", ":3: reload.preload names torch twice"},
+		{"a module that is none", head + "reload: {preload: [torch, {a: b}]}\n", ":3: "},
+		{"one module without brackets", head + "reload: {preload: torch}\n", ":3: "},
 		{"bad name", head + "metadata: {name: A_b}\n", "metadata.name \"A_b\""},
 		{"a pattern that is a tag to YAML", head + "code:\n- path: src\n  ignore:\n  - '*.o'\n  - !keep.o\n", ":7: code[0].ignore: quote the pattern: \"!keep.o\""},
 		{"a pattern that is a list", head + "code:\n- path: src\n  ignore: [[a]]\n", ":5: code[0].ignore: want a list of patterns"},
@@ -101,8 +106,19 @@ func TestMissingPartsAreTypedErrors(t *testing.T) {
 	}
 }
 
+func TestModulesToPreload(t *testing.T) {
+	p, err := Load(bundle(t, head+"reload: {preload: [torch, torch.distributed, _x1]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"torch", "torch.distributed", "_x1"}, p.Reload.Preload); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(head + "code: [{path: src}]\nenvironments: {a: {context: x}}\n"))
+	f.Add([]byte(head + "reload: {preload: [&a torch, *a, null]}\n"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		parsed, err := parse(FileName, raw)

@@ -47,6 +47,7 @@ type Options struct {
 	AgentImage  string // holds the agent as /ai-agent
 	StopSignal  string // name without SIG, such as TERM
 	GracePeriod time.Duration
+	Preload     []string // Python modules that the agent imports once
 	// Entrypoint returns an image's ENTRYPOINT and CMD, for containers whose
 	// manifest gives no command.
 	Entrypoint func(ctx context.Context, image string) (entrypoint, cmd []string, err error)
@@ -194,9 +195,12 @@ func wrap(t workload.Target, argv []string, o Options) []Change {
 	)
 	run := []string{
 		AgentPath, "run", "--mount", t.MountPath, "--socket", SocketPath(name),
-		"--stop-signal", o.StopSignal, "--grace", o.GracePeriod.String(), "--",
+		"--stop-signal", o.StopSignal, "--grace", o.GracePeriod.String(),
 	}
-	c["command"] = workload.Strings(append(run, argv...))
+	if len(o.Preload) > 0 {
+		run = append(run, "--preload", strings.Join(o.Preload, ","))
+	}
+	c["command"] = workload.Strings(append(append(run, "--"), argv...))
 	delete(c, "args")
 
 	var lost []Change

@@ -123,6 +123,29 @@ func TestPodsLoseWhatWouldKillAWaitingProcess(t *testing.T) {
 	}
 }
 
+func TestModulesToPreloadReachTheAgent(t *testing.T) {
+	for _, preload := range [][]string{nil, {"torch", "torch.distributed"}} {
+		objects := []*unstructured.Unstructured{job(t, `{name: c, image: i, workingDir: /app, command: [python, train.py]}`)}
+		targets, err := workload.Select(objects, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options(nil, nil, nil)
+		o.Preload = preload
+		if _, err := Inject(t.Context(), objects, targets, o); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"10s", "--", "python", "train.py"}
+		if preload != nil {
+			want = []string{"10s", "--preload", "torch,torch.distributed", "--", "python", "train.py"}
+		}
+		command := targets[0].Container.Command()
+		if diff := cmp.Diff(want, command[len(command)-len(want):]); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestSeveralContainersShareOneAgent(t *testing.T) {
 	obj := job(t, `{name: a, image: i, workingDir: /app, command: [x]}
       - {name: b, image: i, workingDir: /srv/code, command: [y]}`)

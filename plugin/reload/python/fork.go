@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -15,17 +14,13 @@ import (
 // Options say what a ForkServer does. The zero value imports nothing and
 // starts every run cold.
 type Options struct {
-	Preload []string // modules to import, in order; see ModuleName
+	Preload []string // dotted names of modules to import, in order
 	Mount   string   // of the code: what lies below must not be preloaded
 	Dir     string   // a folder of the agent's that it may write to
 	Log     Printf   // nil: silence
 
 	Stdout, Stderr *os.File // of runs; nil: the program's own
 }
-
-// ModuleName matches what can be preloaded: the dotted name of a module, in
-// ASCII.
-var ModuleName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$`)
 
 // perGeneration are the variables that differ between runs: nothing that is
 // imported may depend on them, but for bytecode, which follows.
