@@ -38,7 +38,7 @@ type Checker struct {
 	mu       sync.Mutex // held while a check is under way
 	number   uint64
 	resident *resident // nil: none, or it starts
-	off      string    // why there will never be one
+	off      error     // why there will never be one; ErrNotPython: the code may bring one
 	starting chan struct{}
 	closing  chan struct{} // closed by Close
 }
@@ -68,7 +68,7 @@ func NewChecker(spec supervise.Spec, log Printf) *Checker {
 
 // startLocked starts the process in the background; the caller holds the mutex.
 func (c *Checker) startLocked() {
-	if c.off != "" || c.starting != nil || c.isClosing() {
+	if (c.off != nil && !errors.Is(c.off, ErrNotPython)) || c.starting != nil || c.isClosing() {
 		return
 	}
 	started := make(chan struct{})
@@ -81,11 +81,11 @@ func (c *Checker) startLocked() {
 		c.starting = nil
 		switch {
 		case err != nil:
-			c.off = err.Error()
+			c.off = err
 		case c.isClosing():
 			r.close()
 		default:
-			c.resident = r
+			c.resident, c.off = r, nil
 		}
 	}()
 }
@@ -176,6 +176,9 @@ func (c *Checker) Check(ctx context.Context, change Change) error {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = fmt.Errorf("checking takes more than %v", c.wait)
 		}
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		c.say("not all changed Python files were checked before they run: %v", err)
 	}
 	errs := make([]error, len(found))
@@ -207,10 +210,11 @@ func (c *Checker) readyLocked() *resident {
 		}
 	}
 	why := c.off
-	if why == "" {
-		why = "the checker still starts"
+	if why == nil {
+		why = errors.New("the checker still starts")
 	}
-	c.say("Python files are not checked before they run: %s", why)
+	c.say("Python files are not checked before they run: %v", why)
+	c.startLocked()
 	return nil
 }
 
@@ -220,10 +224,16 @@ func (c *Checker) ask(ctx context.Context, r *resident, paths []string, body []b
 	if err := errors.Join(r.in.SetWriteDeadline(until), r.out.SetReadDeadline(until)); err != nil {
 		return nil, err
 	}
+	ending := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() { // a past deadline ends both
 		_, _ = r.in.SetWriteDeadline(time.Unix(1, 0)), r.out.SetReadDeadline(time.Unix(1, 0))
+		close(ending)
 	})
-	defer stop()
+	defer func() {
+		if !stop() {
+			<-ending // or it would end the next request
+		}
+	}()
 	request := fmt.Appendf(nil, "%d\x00%s", c.number, body)
 	if _, err := fmt.Fprintf(r.in, "%d\n%s", len(request), request); err != nil {
 		return nil, err

@@ -199,9 +199,13 @@ func TestACheckerThatHangsHoldsNothing(t *testing.T) {
 	}
 	<-stopped.Done
 	c.started(t)
+	c.wait = 60e9
+	stopped = c.resident.process
+	if err := syscall.Kill(stopped.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	c.wait = 60e9
 	if err := c.Check(ctx, broken); err != nil {
 		t.Errorf("err = %v of a check that was cancelled", err)
 	}
@@ -241,6 +245,24 @@ func TestWhereNothingCanBeCheckedTheLogSaysItOnce(t *testing.T) {
 				t.Errorf("the log says:\n%s\nwant once %q", log, c.want)
 			}
 		})
+	}
+}
+
+func TestACommandThatComesWithTheCodeIsCheckedFromThenOn(t *testing.T) {
+	interpreter := python(t)
+	if interpreter == "" {
+		return
+	}
+	dir := tree(t, map[string]string{"a.py": "x = = 1\n"})
+	broken := Change{Dir: dir, Paths: []string{"a.py"}}
+	c, log := newTestChecker(t, dir+"/train")
+	write(t, dir, map[string]string{"train": "#!" + interpreter + "\n"})
+	if err := c.Check(t.Context(), broken); err != nil {
+		t.Error(err)
+	}
+	c.started(t)
+	if err := c.Check(t.Context(), broken); err == nil || log.count("") != 1 {
+		t.Errorf("err = %v, and the log says:\n%s", err, log)
 	}
 }
 
