@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/generation"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/python"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/supervise"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -26,6 +27,7 @@ type Config struct {
 	StopSignal syscall.Signal
 	Grace      time.Duration // from the stop signal to SIGKILL
 	Env        []string      // of the container
+	Preload    []string      // Python modules to import once
 	Log        *log.Logger
 
 	Pod, PodUID, Container string
@@ -52,6 +54,8 @@ type Agent struct {
 	store  *generation.Store
 	cwd    string // of the container, as its manifest gives it
 	settle *time.Timer
+	check  *python.Checker    // from Run on
+	runs   *python.ForkServer // from Run on
 
 	mu      sync.Mutex
 	process *supervise.Process
@@ -93,6 +97,11 @@ func (a *Agent) Run(ctx context.Context) int {
 		return 1
 	}
 	supervise.Reap(a.owns)
+	command := supervise.Spec{Argv: a.Argv, Dir: a.cwd, Env: a.spec(wire.Commit{}, "").Env}
+	a.check = python.NewChecker(command, a.Log)
+	defer a.check.Close()
+	a.runs = python.NewForkServer(command, python.Options{Preload: a.Preload, Mount: a.Mount, Dir: filepath.Dir(a.Socket), Log: a.Log})
+	defer a.runs.Close()
 	a.settle = time.AfterFunc(settleAfter, a.settleNow)
 	defer a.settle.Stop()
 	var clients sync.WaitGroup

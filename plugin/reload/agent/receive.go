@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -14,11 +15,11 @@ import (
 
 // prepare takes a frame of a generation, and stages it with the last one,
 // which alone is answered.
-func (a *Agent) prepare(c *client, m *wire.Prepare) error {
+func (a *Agent) prepare(ctx context.Context, c *client, m *wire.Prepare) error {
 	if c.generation != m.Generation || c.received.IsZero() {
 		c.generation, c.received, c.staged = m.Generation, time.Now(), time.Time{}
 		c.content.abort()
-		c.content = nil
+		c.content, c.puts = nil, nil
 		a.settle.Stop()
 		c.failed = a.store.Begin(m.Generation, m.Base, m.Root)
 	}
@@ -39,6 +40,14 @@ func (a *Agent) prepare(c *client, m *wire.Prepare) error {
 	if err != nil {
 		return err
 	}
+	// What would not compile is refused while the old process runs. Where none
+	// does yet, it may as well say so itself.
+	if current, _ := a.store.Current(); current != 0 {
+		change := python.Change{Before: a.store.Path(current), Dir: a.store.Next(), Paths: c.puts}
+		if err := a.check.Check(ctx, change); err != nil {
+			return err
+		}
+	}
 	c.staged = time.Now()
 	return c.out.Send(&wire.Staged{Generation: m.Generation, Digest: digest})
 }
@@ -52,6 +61,7 @@ func (a *Agent) take(c *client, m *wire.Prepare) error {
 		// asked for is there already.
 		if p.Offset == 0 && !m.Again {
 			changes.Puts = append(changes.Puts, entry)
+			c.puts = append(c.puts, p.Path)
 		}
 		if p.Have || p.Kind == tree.Link {
 			continue

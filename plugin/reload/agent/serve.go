@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/generation"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/python"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -24,8 +25,9 @@ type client struct {
 	generation uint64    // of the last PREPARE
 	received   time.Time // its first frame
 	staged     time.Time
-	failed     error // of a frame before the last
-	refused    bool  // a pipelined COMMIT of that generation is dropped
+	puts       []string // its paths that are new or changed
+	failed     error    // of a frame before the last
+	refused    bool     // a pipelined COMMIT of that generation is dropped
 	content    *content
 }
 
@@ -56,7 +58,7 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 		if err != nil {
 			return
 		}
-		if err := a.handle(c, m); err != nil {
+		if err := a.handle(ctx, c, m); err != nil {
 			return
 		}
 	}
@@ -104,7 +106,7 @@ func (a *Agent) leave(c *client) {
 
 // handle answers a message. An error ends the stream; what an agent will not
 // do is answered instead.
-func (a *Agent) handle(c *client, message wire.Message) error {
+func (a *Agent) handle(ctx context.Context, c *client, message wire.Message) error {
 	if c.role != wire.Owner {
 		switch message.(type) {
 		case *wire.Prepare, *wire.Commit:
@@ -115,7 +117,7 @@ func (a *Agent) handle(c *client, message wire.Message) error {
 	case *wire.Ping:
 		return c.out.Send(&wire.Pong{})
 	case *wire.Prepare:
-		return a.answer(c, m.Generation, a.prepare(c, m))
+		return a.answer(c, m.Generation, a.prepare(ctx, c, m))
 	case *wire.Commit:
 		if m.Pipelined && (c.refused || c.generation != m.Generation) {
 			return nil // the answer to PREPARE said why
@@ -161,6 +163,7 @@ func typed(err error) error {
 	var noSpace *generation.NoSpaceError
 	var digest *generation.DigestError
 	var path *tree.PathError
+	var syntax *python.SyntaxError
 	switch {
 	case errors.As(err, &noSpace):
 		return &wire.NoSpaceError{Path: noSpace.Dir, Need: -1, Free: -1}
@@ -168,6 +171,8 @@ func typed(err error) error {
 		return &wire.TreeError{Reason: digest.Error()}
 	case errors.As(err, &path):
 		return &wire.TreeError{Path: path.Path, Reason: path.Reason}
+	case errors.As(err, &syntax):
+		return &wire.SyntaxError{Text: err.Error()}
 	}
 	return err
 }

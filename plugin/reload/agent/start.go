@@ -20,7 +20,7 @@ func (a *Agent) startLocked(m wire.Commit, received, staged time.Time) {
 	number, digest := a.store.Current()
 	committed := time.Now()
 	spec := a.spec(m, digest.String())
-	process := supervise.Start(spec)
+	process := a.runs.Start(spec)
 	a.process, a.run = process, m
 	cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", process.PID))
 	if err != nil {
@@ -105,10 +105,16 @@ func (a *Agent) spec(m wire.Commit, digest string) supervise.Spec {
 	if !has("PYTHONUNBUFFERED") { // logs are read while the process runs
 		spec.Env = append(spec.Env, "PYTHONUNBUFFERED=1")
 	}
-	if !has("PYTHONPYCACHEPREFIX") {
-		// Bytecode is checked by whole seconds and size, so that a cache
-		// shared by generations could run stale code.
-		spec.Env = append(spec.Env, "PYTHONPYCACHEPREFIX="+filepath.Join(filepath.Dir(a.Socket), "pycache", number))
+	// Python looks for modules in the generation itself, never through the
+	// links at the mount: beside those a bytecode cache would outlive its code.
+	for i, e := range spec.Env {
+		if value, ok := strings.CutPrefix(e, "PYTHONPATH="); ok {
+			dirs := filepath.SplitList(value)
+			for j := range dirs {
+				dirs[j] = into(dirs[j])
+			}
+			spec.Env[i] = "PYTHONPATH=" + strings.Join(dirs, string(filepath.ListSeparator))
+		}
 	}
 	return spec
 }

@@ -95,6 +95,14 @@ func (s *Store) expose(p *plan) error {
 		return err
 	}
 	delete(names, own)
+	if _, cache := names["__pycache__"]; cache {
+		// Bytecode of modules that were imported through the links: the next
+		// generation's are checked against it by whole seconds and size.
+		delete(names, "__pycache__")
+		if err := s.root.RemoveAll("__pycache__"); err != nil {
+			return err
+		}
+	}
 	// A link in next has the same distance from the volume as in gen/<n>,
 	// plus the folder gen.
 	up := depth(folder(p.number) + "/x")

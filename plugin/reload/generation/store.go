@@ -155,6 +155,10 @@ func (s *Store) Current() (uint64, tree.Digest) {
 // Path returns the resolved folder of a committed generation.
 func (s *Store) Path(number uint64) string { return s.dir + "/" + folder(number) }
 
+// Next returns the folder in which a staged generation is until it is
+// committed.
+func (s *Store) Next() string { return s.dir + "/" + next }
+
 // Commit makes the staged generation the current one. Call it while no
 // process runs in the old one: what programs wrote beside their code moves
 // along. Readers see the old tree or the new one, never a mix (rename(2)).
