@@ -44,7 +44,7 @@ func errorsOf(t testing.TB, err error) []SyntaxError {
 	t.Helper()
 	var all []SyntaxError
 	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join gives it bare
 		list = joined.Unwrap()
 	}
 	for _, err := range list {

@@ -50,21 +50,25 @@ func TestARunSeesItsGeneration(t *testing.T) {
 		return
 	}
 	dir := tree(t, map[string]string{
-		"gen/1/train.py": "import os, part\nprint(part.x, os.getcwd()[-5:], os.environ['KUBECTL_AI_GENERATION'], part.__cached__)\n",
+		"gen/1/train.py": "import os, part, sys\nprint(part.x, os.getcwd()[-5:], os.environ['KUBECTL_AI_GENERATION'], part.__cached__ if sys.version_info > (3, 8) else sys.path)\n",
 		"gen/1/part.py":  "x = 1\n",
 	})
 	b := newBench(t, dir, []string{interpreter, "train.py"}, environment("KUBECTL_AI_GENERATION=0"), []string{"json"}).settled()
 	for i := 1; i <= 3; i++ {
 		gen := fmt.Sprintf("%s/gen/%d", dir, i)
 		write(t, dir, map[string]string{
-			fmt.Sprintf("gen/%d/train.py", i): "import os, part\nprint(part.x, os.getcwd()[-5:], os.environ['KUBECTL_AI_GENERATION'], part.__cached__)\n",
+			fmt.Sprintf("gen/%d/train.py", i): "import os, part, sys\nprint(part.x, os.getcwd()[-5:], os.environ['KUBECTL_AI_GENERATION'], part.__cached__ if sys.version_info > (3, 8) else sys.path)\n",
 			fmt.Sprintf("gen/%d/part.py", i):  fmt.Sprintf("x = %d\n", i),
 		})
 		cache := filepath.Join(t.TempDir(), "pycache")
 		spec := supervise.Spec{Argv: []string{interpreter, "train.py"}, Dir: gen, Env: environment(
 			"KUBECTL_AI_GENERATION="+strconv.Itoa(i), "KUBECTL_AI_TREE_DIGEST=x", "PYTHONPYCACHEPREFIX="+cache)}
 		got := b.forked(spec)
-		if want := fmt.Sprintf("%d gen/%d %d %s", i, i, i, cache); !strings.HasPrefix(got.Output, want) {
+		want := fmt.Sprintf("%d gen/%d %d ", i, i, i)
+		if strings.HasPrefix(got.Output, want+"[") {
+			continue // Python 3.7 knows no such prefix
+		}
+		if want += cache; !strings.HasPrefix(got.Output, want) {
 			t.Errorf("output = %q, want %q", got.Output, want)
 		}
 		if _, err := os.Stat(cache + gen); err != nil {

@@ -60,7 +60,7 @@ var programs = []struct {
 	{name: "-m missing in package", argv: []string{"-m", "deep"}},
 	{name: "term.py", source: "import os, signal; os.kill(os.getpid(), signal.SIGTERM)\n"},
 	{name: "segv.py", source: "import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"},
-	{name: "at_exit.py", source: "import atexit, threading, time\natexit.register(print, 'at exit')\nt = threading.Thread(target=lambda: (time.sleep(0.05), print('thread')))\nt.start()\nprint('end', end='')\n"},
+	{name: "at_exit.py", source: "import atexit, threading, time\natexit.register(print, 'at exit')\nt = threading.Thread(target=lambda: (time.sleep(0.05), print('thread')))\nprint('end', end='')\nt.start()\n"},
 	{name: "closed.py", source: "import sys, os\nprint('x'); os.close(1)\n"},
 	{name: "main_thread.py", source: "import threading, signal, sys\nprint(threading.current_thread() is threading.main_thread(), threading.active_count())\nsignal.signal(signal.SIGALRM, lambda *a: sys.exit(9)); signal.alarm(1); signal.pause()\n"},
 	{name: "spawn.py", source: "import multiprocessing as m, os\ndef f(x): return x * x\nif __name__ == '__main__':\n    for way in ('spawn', 'fork', 'forkserver'):\n        with m.get_context(way).Pool(2) as p: print(way, p.map(f, range(5)))\n"},
