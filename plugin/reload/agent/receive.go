@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/delta"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/generation"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/python"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
