@@ -1,0 +1,5 @@
+package proof
+
+const rankSocket = "RELOADTEST_RANK_SOCKET"
+
+func rankMain(string) {}
