@@ -19,7 +19,7 @@ func TestAStreamThatFallsSilentConverges(t *testing.T) {
 			c.edit()
 			c.converge()
 			c.pod.Line.Disarm()
-			c.pod.Line.Cut() // the ends that nobody reads any more
+			c.pod.Line.CutStalled() // both ends have given them up
 		}
 	}
 	checkStamps(t, c.log)
@@ -47,6 +47,7 @@ func TestADialThatFallsSilentIsGivenUp(t *testing.T) {
 		{Toward: reloadtest.ToGang, Stall: true}, {Toward: reloadtest.ToGang, After: 30, Stall: true},
 	} {
 		t.Run(fmt.Sprintf("%d bytes toward %d", at.After, at.Toward), func(t *testing.T) {
+			t.Parallel()
 			c := newCuttable(t, reloadtest.Options{Heartbeat: quick}, reloadtest.PodOptions{Heartbeat: quick})
 			c.connected()
 			c.pod.Line.ArmNext(at)
@@ -71,7 +72,7 @@ func TestAClientIsNotLockedOutByItsOwnDeadStream(t *testing.T) {
 // A process takes longer to stop than a silent rank is waited for: training
 // code writes a checkpoint when it is told to end.
 func TestAProcessThatIsSlowToStopIsNoLostRank(t *testing.T) {
-	slow := reloadtest.Script(`trap 'sleep 3; exit 0' TERM; while :; do sleep 0.05; done`)
+	slow := reloadtest.Script(`exec 2>/dev/null; trap 'sleep 3; exit 0' TERM; while :; do sleep 0.05; done`)
 	pod := reloadtest.StartPod(t, reloadtest.PodOptions{Argv: slow, Grace: 30 * time.Second, Heartbeat: quick})
 	l := reloadtest.StartLaptop(t, reloadtest.Options{Still: true, Heartbeat: quick}, pod)
 	for n := range 2 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,10 @@ type Options struct {
 	Heartbeat  wire.Heartbeat
 	Client     string // who it is, for those refused later
 	Still      bool   // nobody watches the folder: Publish alone delivers
+
+	// Earlier delivered to the same pods before: what it published counts as
+	// published.
+	Earlier *Laptop
 }
 
 // Laptop is a folder of code with the gang that brings it to pods.
@@ -61,6 +66,12 @@ func StartLaptop(t testing.TB, o Options, pods ...*Pod) *Laptop {
 	l := &Laptop{
 		Dir: o.Dir, t: t, o: o, cache: session.NewCache(16 << 20), still: tree.NewScanner(o.Dir, o.Scan),
 		pods: map[string]*Pod{}, receipts: map[string]wire.Receipt{}, published: map[tree.Digest]bool{},
+	}
+	if o.Earlier != nil {
+		o.Earlier.mu.Lock()
+		l.published = maps.Clone(o.Earlier.published)
+		o.Earlier.mu.Unlock()
+		l.o.Earlier = nil
 	}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	l.Gang = session.NewGang(l.dial, o.Client, session.Events{

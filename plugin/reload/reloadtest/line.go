@@ -95,11 +95,18 @@ func (l *Line) Disarm() {
 }
 
 // Cut closes the open connections.
-func (l *Line) Cut() {
+func (l *Line) Cut() { l.closeIf(func(*pair) bool { return true }) }
+
+// CutStalled closes the connections that forward nothing any more.
+func (l *Line) CutStalled() { l.closeIf(func(p *pair) bool { return p.stalled }) }
+
+func (l *Line) closeIf(chosen func(*pair) bool) {
 	l.mu.Lock()
-	pairs := make([]*pair, 0, len(l.pairs))
+	var pairs []*pair
 	for p := range l.pairs {
-		pairs = append(pairs, p)
+		if chosen(p) {
+			pairs = append(pairs, p)
+		}
 	}
 	l.mu.Unlock()
 	for _, p := range pairs {

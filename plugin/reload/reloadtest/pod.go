@@ -121,6 +121,12 @@ func (p *Pod) start() {
 		cancel()
 		<-done
 	})
+	Await(p.t, func() string {
+		if _, err := os.Lstat(p.socket); err != nil {
+			return "the agent does not listen"
+		}
+		return ""
+	})
 }
 
 // Kill ends the agent and its process.

@@ -1,5 +1,0 @@
-package proof
-
-const rankSocket = "RELOADTEST_RANK_SOCKET"
-
-func rankMain(string) {}
