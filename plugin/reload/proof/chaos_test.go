@@ -151,3 +151,32 @@ func verifyAll(t *testing.T, pods []*reloadtest.Pod) {
 		}
 	}
 }
+
+// A container's namespaces may be shared with others: what an agent started
+// ends with it, also when it was just starting the next.
+func TestAnAgentThatEndsLeavesNoProcess(t *testing.T) {
+	pod := reloadtest.StartPod(t, reloadtest.PodOptions{})
+	l := reloadtest.StartLaptop(t, reloadtest.Options{Still: true}, pod)
+	stamp(t, l.Dir, 0)
+	l.Publish()
+	l.Settle()
+	rng := rand.New(rand.NewPCG(3, 1))
+	for n := range reloadtest.Size(30, 500) {
+		stamp(t, l.Dir, n+1)
+		sent := pod.Line.Count(reloadtest.ToAgent)
+		l.Publish()
+		most := sent + rng.Int64N(900) // somewhere in the delivery
+		reloadtest.Await(t, func() string {
+			if r, ok := l.Receipt(pod); pod.Line.Count(reloadtest.ToAgent) < most && (!ok || r.TreeDigest != l.Scan()) {
+				return "the delivery does not come about"
+			}
+			return ""
+		})
+		pod.Kill()
+		if left := pod.Processes(); len(left) > 0 {
+			t.Fatalf("after %d ends, processes %v live on", n+1, left)
+		}
+		pod.Restart()
+		l.Settle()
+	}
+}

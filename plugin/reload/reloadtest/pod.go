@@ -9,6 +9,8 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,6 +53,7 @@ type Pod struct {
 
 	t    testing.TB
 	o    PodOptions
+	mark string       // of its processes
 	made atomic.Int64 // incarnations, for IDs
 
 	mu     sync.Mutex
@@ -70,7 +73,7 @@ func StartPod(t testing.TB, o PodOptions) *Pod {
 	if o.Grace == 0 {
 		o.Grace = time.Second
 	}
-	p := &Pod{t: t, o: o, Line: NewLine(), mount: o.Mount}
+	p := &Pod{t: t, o: o, Line: NewLine(), mount: o.Mount, mark: fmt.Sprintf("%d.%d", os.Getpid(), pods.Add(1))}
 	if p.mount == "" {
 		p.mount = t.TempDir()
 	}
@@ -79,8 +82,33 @@ func StartPod(t testing.TB, o PodOptions) *Pod {
 	t.Cleanup(func() {
 		p.Line.Cut()
 		p.Kill()
+		for _, pid := range p.Processes() { // they would keep the test's output open
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	})
 	return p
+}
+
+// owner is the variable that tells which pod a process belongs to.
+const owner = "RELOADTEST_POD"
+
+var pods atomic.Int64
+
+// Processes returns the processes that the pod's agents started and that
+// still live, children included.
+func (p *Pod) Processes() []int {
+	var alive []int
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, full := range environs {
+		raw, err := os.ReadFile(full)
+		if err != nil || !slices.Contains(strings.Split(string(raw), "\x00"), owner+"="+p.mark) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(full))); err == nil && Alive(pid) {
+			alive = append(alive, pid)
+		}
+	}
+	return alive
 }
 
 func (p *Pod) newRank() {
@@ -105,7 +133,7 @@ func (p *Pod) start() {
 	p.uid = fmt.Sprintf("%s-%d", p.rank.ID, p.made.Add(1))
 	a, err := agent.New(agent.Config{
 		Mount: p.mount, Socket: p.socket, Argv: p.o.Argv(p.mount), StopSignal: syscall.SIGTERM, Grace: p.o.Grace,
-		Env: append(os.Environ(), p.o.Env...), Log: log.New(io.Discard, "", 0), Heartbeat: p.o.Heartbeat,
+		Env: append(append(os.Environ(), p.o.Env...), owner+"="+p.mark), Log: log.New(io.Discard, "", 0), Heartbeat: p.o.Heartbeat,
 		Pod: p.rank.Name, PodUID: p.uid, Container: "main",
 	})
 	if err != nil {
