@@ -37,7 +37,7 @@ type Laptop struct {
 
 	t      testing.TB
 	o      Options
-	ctx    context.Context //nolint:containedctx // a laptop's life, ended by Stop
+	ctx    context.Context // ended by Stop
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	cache  *session.Cache
@@ -188,6 +188,14 @@ func (l *Laptop) Receipt(p *Pod) (wire.Receipt, bool) {
 	defer l.mu.Unlock()
 	r, ok := l.receipts[uid]
 	return r, ok
+}
+
+// Runs tells whether a pod, as it is now, gave a receipt for what the folder
+// holds.
+func (l *Laptop) Runs(p *Pod) bool {
+	l.t.Helper()
+	r, ok := l.Receipt(p)
+	return ok && r.TreeDigest == l.Scan()
 }
 
 // Published tells whether a tree was ever handed to the gang.
