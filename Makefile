@@ -49,7 +49,8 @@ bench: bin/kubectl-ai bench-reload ## Run every benchmark beside its peers
 bench-reload: bin/kubectl-ai ## Measure a save, a burst, a large file and the first sync beside kubectl cp and rsync over exec
 	$(GO) test -tags bench -count=1 -timeout 60m -run TestReload -v ./test/bench/...
 
-soak: bin/kubectl-ai ## Run the end-to-end tests at full size
+soak: bin/kubectl-ai ## Run the engine's proofs and the end-to-end tests at full size
+	KUBECTL_AI_SOAK=1 $(GO) test -count=1 -timeout 240m ./plugin/reload/proof
 	KUBECTL_AI_SOAK=1 $(GO) test -tags e2e -count=1 -p 1 -timeout 240m -v ./test/e2e/...
 
 lint: $(LINT) ## Check style and import rules

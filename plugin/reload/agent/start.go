@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,27 +84,32 @@ func (a *Agent) spec(m wire.Commit, digest string) supervise.Spec {
 		spec.Argv = append(spec.Argv, arg)
 	}
 	spec.Env = append(spec.Env, a.Env...)
-	has := func(key string) bool {
-		for _, e := range spec.Env {
-			if strings.HasPrefix(e, key+"=") {
-				return true
-			}
+	at := func(key string) int {
+		return slices.IndexFunc(spec.Env, func(e string) bool { return strings.HasPrefix(e, key+"=") })
+	}
+	// The first of two variables of a name is the one that counts.
+	set := func(key, value string) {
+		if i := at(key); i >= 0 {
+			spec.Env[i] = key + "=" + value
+		} else {
+			spec.Env = append(spec.Env, key+"="+value)
 		}
-		return false
 	}
 	number := strconv.FormatUint(m.Generation, 10)
-	spec.Env = append(spec.Env, "KUBECTL_AI_GENERATION="+number, "KUBECTL_AI_TREE_DIGEST="+digest)
+	set("KUBECTL_AI_GENERATION", number)
+	set("KUBECTL_AI_TREE_DIGEST", digest)
 	if m.Run != "" {
 		// A rank of the last run cannot join this one: torchrun's rendezvous
 		// goes by this name.
-		spec.Env = append(spec.Env, "KUBECTL_AI_RUN="+m.Run, "PET_RDZV_ID="+m.Run)
+		set("KUBECTL_AI_RUN", m.Run)
+		set("PET_RDZV_ID", m.Run)
 	}
-	if m.Port != 0 && has("MASTER_PORT") {
-		port := strconv.FormatUint(m.Port, 10)
-		spec.Env = append(spec.Env, "MASTER_PORT="+port, "PET_MASTER_PORT="+port)
+	if m.Port != 0 && at("MASTER_PORT") >= 0 {
+		set("MASTER_PORT", strconv.FormatUint(m.Port, 10))
+		set("PET_MASTER_PORT", strconv.FormatUint(m.Port, 10))
 	}
-	if !has("PYTHONUNBUFFERED") { // logs are read while the process runs
-		spec.Env = append(spec.Env, "PYTHONUNBUFFERED=1")
+	if at("PYTHONUNBUFFERED") < 0 { // logs are read while the process runs
+		set("PYTHONUNBUFFERED", "1")
 	}
 	// Python looks for modules in the generation itself, never through the
 	// links at the mount: beside those a bytecode cache would outlive its code.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/reloadtest"
 )
@@ -18,18 +19,28 @@ type job struct {
 	meet *rendezvous
 }
 
-func newJob(t *testing.T) *job {
+// newJob starts a job. Of the troubled ranks, number 5 does not end when it is
+// told to and is killed after a while, and number 2 takes its time to start.
+func newJob(t *testing.T, troubled bool) *job {
 	t.Helper()
 	const ranks = 8
 	j := &job{t: t, meet: newRendezvous(t, ranks)}
 	program, err := os.Executable()
 	must(t, err)
 	for rank := range ranks {
-		j.pods = append(j.pods, reloadtest.StartPod(t, reloadtest.PodOptions{
+		o := reloadtest.PodOptions{
 			Rank: rank,
 			Argv: func(mount string) []string { return []string{program, mount} },
 			Env:  []string{rankSocket + "=" + j.meet.addr, rankNumber + "=" + strconv.Itoa(rank)},
-		}))
+		}
+		switch {
+		case troubled && rank == 5:
+			o.Env = append(o.Env, rankDeaf+"=1")
+			o.Grace = 600 * time.Millisecond
+		case troubled && rank == 2:
+			o.Env = append(o.Env, rankLate+"=200ms")
+		}
+		j.pods = append(j.pods, reloadtest.StartPod(t, o))
 	}
 	j.Laptop = reloadtest.StartLaptop(t, reloadtest.Options{Still: true}, j.pods...)
 	return j
@@ -47,7 +58,11 @@ func (j *job) computes(generation, steps int) state {
 	j.t.Helper()
 	var s state
 	reloadtest.Await(j.t, func() string {
-		if s = j.meet.state(generation); s.steps < steps {
+		s = j.meet.state(generation)
+		if len(s.mixed) > 0 {
+			j.t.Fatalf("a step with different code: the ranks have generations %s", s.mixed[0])
+		}
+		if s.steps < steps {
 			return fmt.Sprintf("%d steps of generation %d, want %d; refusals: %v", s.steps, generation, steps, j.Refusals())
 		}
 		return ""
@@ -56,7 +71,7 @@ func (j *job) computes(generation, steps int) state {
 }
 
 func TestNoStepIsComputedWithDifferentCode(t *testing.T) {
-	j := newJob(t)
+	j := newJob(t, false)
 	reloads := reloadtest.Size(50, 1000)
 	steps := 0
 	for n := 1; n <= reloads; n++ {
@@ -73,8 +88,29 @@ func TestNoStepIsComputedWithDifferentCode(t *testing.T) {
 	t.Logf("%d reloads of 8 ranks, %d and more steps", reloads, steps)
 }
 
+// A rank that is slow to stop has not met the others yet when the next
+// generation comes: it must not meet them.
+func TestAStragglerComputesNoStepWithTheNextGeneration(t *testing.T) {
+	j := newJob(t, true)
+	for n := 1; n <= reloadtest.Size(6, 60); n++ {
+		j.publish(n)
+		reloadtest.Await(t, func() string {
+			if !j.meet.waits(5) && j.meet.state(n).steps == 0 {
+				return "rank 5 is not there"
+			}
+			return ""
+		})
+		if n%2 == 0 {
+			j.computes(n, 3)
+		}
+	}
+	if s := j.meet.state(0); len(s.mixed) > 0 {
+		t.Errorf("%d steps with different code; the first: %s", len(s.mixed), s.mixed[0])
+	}
+}
+
 func TestARankThatRefusesCostsTheOthersNoStep(t *testing.T) {
-	j := newJob(t)
+	j := newJob(t, false)
 	j.publish(1)
 	j.computes(1, 3)
 	for round := range reloadtest.Size(3, 20) {

@@ -5,23 +5,34 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // What a process needs to be a rank.
 const (
 	rankSocket = "RELOADTEST_RANK_SOCKET" // of the rendezvous
 	rankNumber = "RELOADTEST_RANK"
+	rankDeaf   = "RELOADTEST_RANK_DEAF" // not empty: it does not hear SIGTERM
+	rankLate   = "RELOADTEST_RANK_LATE" // how long it takes until it can join
 )
 
 // rankMain is the program of a rank. It joins the others at the rendezvous
 // and then, at each step, contributes the generation that it finds in its own
 // code. Like a collective, it ends when one of the others is gone.
 func rankMain(socket string) {
+	if os.Getenv(rankDeaf) != "" {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	if late, err := time.ParseDuration(os.Getenv(rankLate)); err == nil {
+		time.Sleep(late)
+	}
 	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		return
@@ -63,7 +74,6 @@ type rendezvous struct {
 	steps   map[string]int // by the generation that all ranks had
 	mixed   []string
 	pids    []int // of the group that computes
-	changed chan struct{}
 }
 
 type member struct {
@@ -77,7 +87,7 @@ func newRendezvous(t *testing.T, ranks int) *rendezvous {
 	dir, err := os.MkdirTemp("", "rendezvous")
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &rendezvous{t: t, ranks: ranks, addr: filepath.Join(dir, "s"), waiting: map[int]*member{}, steps: map[string]int{}, changed: make(chan struct{})}
+	r := &rendezvous{t: t, ranks: ranks, addr: filepath.Join(dir, "s"), waiting: map[int]*member{}, steps: map[string]int{}}
 	l, err := net.Listen("unix", r.addr)
 	must(t, err)
 	var done sync.WaitGroup
@@ -158,6 +168,13 @@ func (r *rendezvous) step(group []*member) bool {
 		r.steps[all[0]]++
 	}
 	return true
+}
+
+// waits tells whether a rank has come to meet the others.
+func (r *rendezvous) waits(rank int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting[rank] != nil
 }
 
 // state is a view of the rendezvous.
