@@ -32,9 +32,8 @@ type Config struct {
 
 	Pod, PodUID, Container string
 
-	// Lost is how long a silent client is taken for alive; 0:
-	// wire.HeartbeatLost.
-	Lost time.Duration
+	// Heartbeat says how long a silent client is taken for alive.
+	Heartbeat wire.Heartbeat
 }
 
 // resumeGrace is how long a restarted container waits for a client that may
@@ -76,9 +75,7 @@ func New(c Config) (*Agent, error) {
 	if err != nil {
 		cwd = c.Mount
 	}
-	if c.Lost == 0 {
-		c.Lost = wire.HeartbeatLost
-	}
+	c.Heartbeat = c.Heartbeat.OrDefault()
 	return &Agent{Config: c, store: store, cwd: cwd}, nil
 }
 

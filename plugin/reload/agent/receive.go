@@ -17,14 +17,14 @@ import (
 // prepare takes a frame of a generation, and stages it with the last one,
 // which alone is answered.
 func (a *Agent) prepare(ctx context.Context, c *client, m *wire.Prepare) error {
-	if c.generation != m.Generation || c.received.IsZero() {
+	if c.generation != m.Generation || c.complete && !m.Again {
 		c.generation, c.received, c.staged = m.Generation, time.Now(), time.Time{}
 		c.content.abort()
 		c.content, c.puts = nil, nil
 		a.settle.Stop()
 		c.failed = a.store.Begin(m.Generation, m.Base, m.Root)
 	}
-	c.refused = false
+	c.refused, c.complete = false, !m.More
 	if c.failed == nil {
 		c.failed = a.take(c, m)
 	}
@@ -34,7 +34,6 @@ func (a *Agent) prepare(ctx context.Context, c *client, m *wire.Prepare) error {
 	err := c.failed
 	c.failed = nil
 	if err != nil {
-		c.received = time.Time{} // what comes now begins again
 		return err
 	}
 	digest, err := a.store.Stage()

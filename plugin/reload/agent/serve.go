@@ -26,6 +26,7 @@ type client struct {
 	received   time.Time // its first frame
 	staged     time.Time
 	puts       []string // its paths that are new or changed
+	complete   bool     // its last frame has come
 	failed     error    // of a frame before the last
 	refused    bool     // a pipelined COMMIT of that generation is dropped
 	content    *content
@@ -36,7 +37,7 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 	defer func() { _ = stream.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
-	alive := func() { _ = stream.SetReadDeadline(time.Now().Add(a.Lost)) }
+	alive := func() { _ = stream.SetReadDeadline(time.Now().Add(a.Heartbeat.Lost)) }
 	alive()
 	c := &client{in: wire.NewReader(stream), out: wire.NewWriter(stream), hangUp: func() { _ = stream.Close() }}
 	first, err := c.in.Read()
@@ -117,8 +118,10 @@ func (a *Agent) handle(ctx context.Context, c *client, message wire.Message) err
 	case *wire.Ping:
 		return c.out.Send(&wire.Pong{})
 	case *wire.Prepare:
+		defer a.sign(c)()
 		return a.answer(c, m.Generation, a.prepare(ctx, c, m))
 	case *wire.Commit:
+		defer a.sign(c)()
 		if m.Pipelined && (c.refused || c.generation != m.Generation) {
 			return nil // the answer to PREPARE said why
 		}
@@ -139,6 +142,27 @@ func (a *Agent) handle(ctx context.Context, c *client, message wire.Message) err
 		return c.out.Send(answer)
 	}
 	return fmt.Errorf("%v from a client", message.Type())
+}
+
+// sign tells the client from time to time that the agent is there while it is
+// too busy to read: a process may take long to stop.
+func (a *Agent) sign(c *client) (end func()) {
+	done := make(chan struct{})
+	timer := time.AfterFunc(a.Heartbeat.Every, func() {
+		tick := time.NewTicker(a.Heartbeat.Every)
+		defer tick.Stop()
+		for {
+			if c.out.Send(&wire.Pong{}) != nil {
+				return
+			}
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	return func() { timer.Stop(); close(done) }
 }
 
 // answer says why something was not done.

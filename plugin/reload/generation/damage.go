@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"strings"
 	"time"
 
@@ -51,23 +50,13 @@ func (m *mark) retime(dir int, name string) {
 // stats calls visit with the state on disk of each file of the current tree;
 // a nil state is a file that is gone.
 func (s *Store) stats(visit func(i int, dir int, name string, st *unix.Stat_t)) {
-	_ = s.layout.each(func(n *node) error {
-		if len(n.files) == 0 {
-			return nil
-		}
-		f, err := s.openFolder(path.Join(folder(s.number), n.path))
-		if err != nil {
-			for _, i := range n.files {
-				visit(i, -1, "", nil)
-			}
-			return nil
-		}
-		defer func() { _ = f.Close() }()
-		dir := int(f.Fd())
-		var st unix.Stat_t
+	top := s.openFolder(folder(s.number))
+	defer closeFolder(top)
+	var st unix.Stat_t
+	_ = s.layout.walk(top, func(n *node, dir int) error {
 		for _, i := range n.files {
 			name := name(s.index[i])
-			if unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			if dir < 0 || unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW) != nil {
 				visit(i, dir, name, nil)
 				continue
 			}
@@ -183,12 +172,12 @@ const coarse = 20 * time.Millisecond
 
 // stamp notes when entries of each folder last changed. Programs that start
 // later and write there move it.
-func (n *node) stamp(gen string) {
+func (n *node) stamp(top int) {
 	now := time.Now()
-	_ = n.each(func(n *node) error {
+	_ = n.walk(top, func(n *node, dir int) error {
 		var st unix.Stat_t
 		n.racy = true
-		if unix.Lstat(path.Join(gen, n.path), &st) == nil {
+		if dir >= 0 && unix.Fstat(dir, &st) == nil {
 			n.mtime = st.Mtim.Nano()
 			n.racy = now.Sub(time.Unix(0, n.mtime)) < coarse
 		}
@@ -197,7 +186,7 @@ func (n *node) stamp(gen string) {
 }
 
 // stirred tells whether entries of the folder may have changed since stamp.
-func (n *node) stirred(gen string) bool {
+func (n *node) stirred(dir int) bool {
 	var st unix.Stat_t
-	return n.racy || unix.Lstat(path.Join(gen, n.path), &st) != nil || st.Mtim.Nano() != n.mtime
+	return n.racy || unix.Fstat(dir, &st) != nil || st.Mtim.Nano() != n.mtime
 }

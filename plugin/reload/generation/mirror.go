@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -66,16 +64,62 @@ func (n *node) each(visit func(*node) error) error {
 	return nil
 }
 
+// walk is each with every folder open, -1 for one that is not there or has
+// become something else. Links are not followed: a program may have put one
+// where a folder was.
+func (n *node) walk(dir int, visit func(n *node, dir int) error) error {
+	if err := visit(n, dir); err != nil {
+		return err
+	}
+	for _, sub := range n.subs {
+		fd := openIn(dir, path.Base(sub.path))
+		err := sub.walk(fd, visit)
+		closeFolder(fd)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openIn opens a folder in a folder, -1 when there is none.
+func openIn(dir int, name string) int {
+	if dir < 0 {
+		return -1
+	}
+	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+func closeFolder(fd int) {
+	if fd >= 0 {
+		_ = unix.Close(fd)
+	}
+}
+
 // name returns an entry's name in its folder.
 func name(e tree.Entry) string { return e.Path[strings.LastIndexByte(e.Path, '/')+1:] }
 
-// openFolder opens a folder of the volume; links are not followed.
-func (s *Store) openFolder(p string) (*os.File, error) {
-	f, err := s.root.OpenFile(p, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return nil, err
+// openFolder opens a folder of the volume, -1 when there is none; a link in
+// its place is not followed.
+func (s *Store) openFolder(p string) int {
+	info, err := s.root.Lstat(p)
+	if err != nil || !info.IsDir() {
+		return -1
 	}
-	return f, nil
+	f, err := s.root.Open(p)
+	if err != nil {
+		return -1
+	}
+	defer func() { _ = f.Close() }()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	return fd
 }
 
 // mirror makes next the same as the current tree, name by name and inode by
@@ -84,33 +128,24 @@ func (s *Store) mirror() error {
 	if err := s.root.MkdirAll(next, 0o777); err != nil {
 		return err
 	}
-	return s.layout.each(func(n *node) error { return s.mirrorFolder(n) })
+	dst := s.openFolder(next)
+	defer closeFolder(dst)
+	if dst < 0 {
+		return fmt.Errorf("%s is no folder", next)
+	}
+	src := -1
+	if s.number != 0 {
+		src = s.openFolder(folder(s.number))
+		defer closeFolder(src)
+	}
+	return s.mirrorFolder(s.layout, src, dst)
 }
 
-func (s *Store) mirrorFolder(n *node) error {
-	to := path.Join(next, n.path)
-	dst, err := s.openFolder(to)
-	if err != nil {
-		// Something else has the name.
-		if err := s.clear(to); err != nil {
-			return err
-		}
-		if err := s.root.Mkdir(to, 0o777); err != nil {
-			return err
-		}
-		if dst, err = s.openFolder(to); err != nil {
-			return err
-		}
-	}
-	defer func() { _ = dst.Close() }()
+func (s *Store) mirrorFolder(n *node, src, dst int) error {
 	there, err := list(dst)
 	if err != nil {
-		return err
+		return fmt.Errorf("list %s: %w", path.Join(next, n.path), err)
 	}
-	for _, sub := range n.subs {
-		delete(there, path.Base(sub.path))
-	}
-	var src *os.File
 	for _, i := range n.files {
 		name := name(s.index[i])
 		inode, ok := there[name]
@@ -118,33 +153,54 @@ func (s *Store) mirrorFolder(n *node) error {
 		if ok && inode == s.marks[i].inode {
 			continue
 		}
-		if src == nil {
-			if src, err = s.openFolder(path.Join(folder(s.number), n.path)); err != nil {
-				if errors.Is(err, fs.ErrNotExist) {
-					s.damaged[i] = true // a program removed the folder
-					continue
-				}
-				return err
-			}
-			defer func() { _ = src.Close() }()
+		if src < 0 {
+			s.damaged[i] = true // a program removed the folder
+			continue
 		}
 		if err := s.mirrorFile(i, name, src, dst, ok); err != nil {
 			return err
 		}
 	}
+	for _, sub := range n.subs {
+		delete(there, path.Base(sub.path))
+		if err := s.mirrorSub(sub, src, dst); err != nil {
+			return err
+		}
+	}
 	for extra := range there {
-		if err := s.root.RemoveAll(path.Join(to, extra)); err != nil {
+		if err := s.root.RemoveAll(path.Join(next, n.path, extra)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Store) mirrorFile(i int, name string, src, dst *os.File, there bool) error {
+func (s *Store) mirrorSub(sub *node, src, dst int) error {
+	name := path.Base(sub.path)
+	to := openIn(dst, name)
+	if to < 0 {
+		// Nothing, or something else, has the name.
+		if err := s.clear(path.Join(next, sub.path)); err != nil {
+			return err
+		}
+		if err := s.root.Mkdir(path.Join(next, sub.path), 0o777); err != nil {
+			return err
+		}
+		if to = openIn(dst, name); to < 0 {
+			return fmt.Errorf("%s cannot be opened", path.Join(next, sub.path))
+		}
+	}
+	defer closeFolder(to)
+	from := openIn(src, name)
+	defer closeFolder(from)
+	return s.mirrorFolder(sub, from, to)
+}
+
+func (s *Store) mirrorFile(i int, name string, src, dst int, there bool) error {
 	if there {
 		var st unix.Stat_t
 		// Some file systems list another number than they stat.
-		if err := unix.Fstatat(int(dst.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Ino == s.marks[i].inode {
+		if err := unix.Fstatat(dst, name, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && st.Ino == s.marks[i].inode {
 			return nil
 		}
 		if err := s.clear(path.Join(next, s.index[i].Path)); err != nil {
@@ -153,16 +209,16 @@ func (s *Store) mirrorFile(i int, name string, src, dst *os.File, there bool) er
 	}
 	// Linking moves the file's change time; what moved it before is found now.
 	var st unix.Stat_t
-	if unix.Fstatat(int(src.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+	if unix.Fstatat(src, name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
 		var now mark
 		if now.of(&st); now != s.marks[i] {
 			s.check(i, now)
 		}
 	}
-	err := unix.Linkat(int(src.Fd()), name, int(dst.Fd()), name, 0)
+	err := unix.Linkat(src, name, dst, name, 0)
 	switch {
 	case err == nil:
-		s.marks[i].retime(int(src.Fd()), name)
+		s.marks[i].retime(src, name)
 		return nil
 	case errors.Is(err, unix.ENOENT):
 		s.damaged[i] = true // a program removed it
@@ -183,13 +239,13 @@ func (s *Store) mirrorFile(i int, name string, src, dst *os.File, there bool) er
 
 // list returns the names in a folder with their inodes, which the kernel
 // gives along: a stat of each file would cost ten times as much.
-func list(dir *os.File) (map[string]uint64, error) {
+func list(dir int) (map[string]uint64, error) {
 	names := map[string]uint64{}
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := unix.Getdents(int(dir.Fd()), buf)
+		n, err := unix.Getdents(dir, buf)
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", dir.Name(), err)
+			return nil, err
 		}
 		if n == 0 {
 			return names, nil
@@ -199,7 +255,7 @@ func list(dir *os.File) (map[string]uint64, error) {
 		for rest := buf[:n]; len(rest) > 19; {
 			size := int(binary.NativeEndian.Uint16(rest[16:]))
 			if size < 19 || size > len(rest) {
-				return nil, fmt.Errorf("list %s: an entry of %d bytes", dir.Name(), size)
+				return nil, fmt.Errorf("an entry of %d bytes", size)
 			}
 			text := rest[19:size]
 			if end := bytes.IndexByte(text, 0); end >= 0 {

@@ -11,20 +11,13 @@ import (
 // generation: from its top to the top of the volume, from deeper folders to
 // data. A path that is written again replaces what was kept before.
 func (s *Store) carry() error {
-	gen := s.Path(s.number)
-	return s.layout.each(func(n *node) error {
-		if !n.stirred(gen) {
+	top := s.openFolder(folder(s.number))
+	defer closeFolder(top)
+	return s.layout.walk(top, func(n *node, dir int) error {
+		if dir < 0 || !n.stirred(dir) { // below 0: a program removed it
 			return nil
 		}
-		dir, err := s.openFolder(path.Join(folder(s.number), n.path))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // a program removed it
-		}
-		if err != nil {
-			return err
-		}
 		names, err := list(dir)
-		_ = dir.Close()
 		if err != nil {
 			return err
 		}
@@ -85,12 +78,9 @@ func (s *Store) expose(p *plan) error {
 	for _, sub := range p.layout.subs {
 		top[sub.path] = true
 	}
-	volume, err := s.openFolder(".")
-	if err != nil {
-		return err
-	}
+	volume := s.openFolder(".")
 	names, err := list(volume)
-	_ = volume.Close()
+	closeFolder(volume)
 	if err != nil {
 		return err
 	}
@@ -140,12 +130,12 @@ func (s *Store) exposeDeep(p *plan) error {
 	collect := func(n *node) error { folders[n.path] = n; return nil }
 	var visit func(n *node) error
 	visit = func(n *node) error {
-		dir, err := s.openFolder(path.Join(data, n.path))
-		if err != nil {
+		dir := s.openFolder(path.Join(data, n.path))
+		if dir < 0 {
 			return nil // no output in this folder
 		}
 		names, err := list(dir)
-		_ = dir.Close()
+		closeFolder(dir)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type plan struct {
 	came    map[[32]byte]string // contents and where on the volume they are
 	opened  bool                // next is being turned into this generation
 	dir     string              // of the content that came last
-	folder  *os.File            // that folder of next
+	folder  int                 // that folder of next, -1: none
 
 	index  tree.Index // from here on what Stage made
 	marks  []mark
@@ -61,7 +61,7 @@ func (s *Store) Begin(number uint64, base, root tree.Digest) error {
 	if number <= s.number {
 		return fmt.Errorf("generation %d is not after generation %d", number, s.number)
 	}
-	p := &plan{number: number, root: root, came: map[[32]byte]string{}}
+	p := &plan{number: number, root: root, came: map[[32]byte]string{}, folder: -1}
 	switch {
 	case base == tree.Digest{}:
 	case base == s.digest && s.number != 0:
@@ -140,21 +140,26 @@ func (s *Store) openNext() error {
 // that of the one before.
 func (p *plan) create(s *Store, e tree.Entry) *os.File {
 	dir, name := path.Split(e.Path)
-	if p.folder == nil || p.dir != dir {
+	if p.folder < 0 || p.dir != dir {
 		p.closeFolder()
+		// Where the current tree has a link or a file, next still has it too.
+		for up := path.Dir(e.Path); up != "."; up = path.Dir(up) {
+			if _, leaf := s.index.Find(up); leaf {
+				return nil
+			}
+		}
 		if s.root.MkdirAll(path.Join(next, dir), 0o777) != nil {
 			return nil
 		}
-		folder, err := s.openFolder(path.Join(next, dir))
-		if err != nil {
+		if p.folder = s.openFolder(path.Join(next, dir)); p.folder < 0 {
 			return nil
 		}
-		p.dir, p.folder = dir, folder
+		p.dir = dir
 	}
-	if err := unix.Unlinkat(int(p.folder.Fd()), name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := unix.Unlinkat(p.folder, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 		return nil
 	}
-	fd, err := unix.Openat(int(p.folder.Fd()), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode(e.Kind)))
+	fd, err := unix.Openat(p.folder, name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, uint32(mode(e.Kind)))
 	if err != nil {
 		return nil
 	}
@@ -162,10 +167,8 @@ func (p *plan) create(s *Store, e tree.Entry) *os.File {
 }
 
 func (p *plan) closeFolder() {
-	if p.folder != nil {
-		_ = p.folder.Close()
-		p.folder = nil
-	}
+	closeFolder(p.folder)
+	p.folder = -1
 }
 
 // Incoming is a content on its way.

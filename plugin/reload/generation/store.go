@@ -202,7 +202,9 @@ func (s *Store) Commit(number uint64) error {
 	s.number, s.digest, s.index, s.marks, s.layout = number, p.root, p.index, p.marks, p.layout
 	s.plan, s.ready = nil, false
 	clear(s.damaged)
-	s.layout.stamp(s.Path(number))
+	top := s.openFolder(folder(number))
+	s.layout.stamp(top)
+	closeFolder(top)
 	return nil
 }
 

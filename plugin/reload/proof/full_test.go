@@ -54,9 +54,9 @@ func TestAFullVolumeRefusesAndTheNextSaveIsDelivered(t *testing.T) {
 					}
 					return ""
 				})
-				var refused *wire.Refused
-				if err := l.Refusals()[round-1]; !errors.As(err, &refused) || refused.Code != wire.CodeNoSpace {
-					t.Errorf("refused with %v, want the code %s", err, wire.CodeNoSpace)
+				var full *wire.NoSpaceError
+				if err := l.Refusals()[round-1]; !errors.As(err, &full) {
+					t.Errorf("refused with %v, want *NoSpaceError", err)
 				}
 				if sum, err := pod.Sum(); err != nil || sum != runs {
 					t.Fatalf("the volume holds %s, %v; what ran was %s", sum.Short(), err, runs.Short())

@@ -3,6 +3,7 @@ package proof
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -16,40 +17,53 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
 
-// raw speaks with an agent frame by frame.
+// raw speaks with an agent message by message.
 type raw struct {
 	t    *testing.T
-	conn *wire.Conn
+	in   *wire.Reader
+	out  *wire.Writer
 	have tree.Index // what the agent holds
 	next uint64
 }
 
-func rawClient(t *testing.T, pod *reloadtest.Pod, hello wire.Hello) (*raw, wire.Frame) {
+func rawClient(t *testing.T, pod *reloadtest.Pod, hello wire.Hello) (*raw, wire.Message) {
 	t.Helper()
 	stream, err := pod.Dial(t.Context())
 	must(t, err)
 	must(t, stream.(net.Conn).SetDeadline(time.Now().Add(reloadtest.Deadline)))
 	t.Cleanup(func() { _ = stream.Close() })
-	r := &raw{t: t, conn: wire.NewConn(stream), next: 1}
-	must(t, r.conn.Write(wire.TypeHello, hello))
-	must(t, r.conn.Accept())
+	r := &raw{t: t, in: wire.NewReader(stream), out: wire.NewWriter(stream), next: 1}
+	r.send(&hello)
 	return r, r.read()
 }
 
 func newRaw(t *testing.T, pod *reloadtest.Pod) *raw {
 	t.Helper()
-	r, f := rawClient(t, pod, wire.Hello{MinVersion: 1, Version: wire.Version, Client: "raw"})
-	if f.Type != wire.TypeHello {
-		t.Fatalf("HELLO was answered with type %d: %s", f.Type, f.Payload)
-	}
+	r, m := rawClient(t, pod, wire.Hello{Min: wire.MinVersion, Max: wire.MaxVersion, Role: wire.Owner, Session: "raw", Owner: "raw"})
+	want[*wire.Welcome](t, m)
 	return r
 }
 
-func (r *raw) read() wire.Frame {
+func (r *raw) send(messages ...wire.Message) {
 	r.t.Helper()
-	f, err := r.conn.Read()
+	must(r.t, r.out.Send(messages...))
+}
+
+func (r *raw) read() wire.Message {
+	r.t.Helper()
+	m, err := r.in.Read()
 	must(r.t, err)
-	return f
+	return m
+}
+
+// want returns an answer as the type that it has to be.
+func want[M wire.Message](t *testing.T, m wire.Message) M {
+	t.Helper()
+	got, ok := m.(M)
+	if !ok {
+		t.Fatalf("answer %v: %+v", m.Type(), m)
+	}
+	return got
 }
 
 // entry makes an entry from "path", content or "-> target".
@@ -62,17 +76,35 @@ func entry(p, content string) tree.Entry {
 	return e
 }
 
-// prepare announces what puts and deletes make of what the agent holds, with
-// the digest that is right for it.
-func (r *raw) prepare(puts []tree.Entry, deletes ...string) (wire.Frame, tree.Index) {
-	r.t.Helper()
+// change is what puts and deletes make of what the agent holds, with the
+// digest that is right for it. A put without content asks for it.
+func (r *raw) change(puts []tree.Entry, contents map[[32]byte]string, deletes ...string) (*wire.Prepare, tree.Index) {
 	index := r.have.Apply(tree.Changes{Puts: puts, Deletes: deletes})
-	m := wire.Prepare{Generation: r.next, Root: index.Digest(), Puts: puts, Deletes: deletes}
+	m := &wire.Prepare{Generation: r.next, Root: index.Digest(), Deletes: deletes}
 	if r.have != nil {
 		m.Base = r.have.Digest()
 	}
-	must(r.t, r.conn.Write(wire.TypePrepare, m))
-	return r.read(), index
+	for _, e := range puts {
+		p := wire.Put{Path: e.Path, Kind: e.Kind, Size: e.Size, Sum: e.Sum, Target: e.Target}
+		if text, ok := contents[e.Sum]; ok && e.Kind != tree.Link {
+			p.Parts = []wire.Part{{Op: wire.Raw, Size: e.Size, Data: []byte(text)}}
+		}
+		m.Puts = append(m.Puts, p)
+	}
+	return m, index
+}
+
+// prepare announces a change and returns the answer.
+func (r *raw) prepare(puts []tree.Entry, deletes ...string) wire.Message {
+	r.t.Helper()
+	bySum := map[[32]byte]string{}
+	for _, e := range puts {
+		bySum[e.Sum] = "mine"
+	}
+	m, _ := r.change(puts, bySum, deletes...)
+	r.send(m)
+	r.next++
+	return r.read()
 }
 
 // deliver brings contents up to RUNNING; it fails when the agent refuses.
@@ -85,37 +117,21 @@ func (r *raw) deliver(contents map[string]string, deletes ...string) {
 		bySum[sha256.Sum256([]byte(content))] = content
 	}
 	slices.SortFunc(puts, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
-	f, index := r.prepare(puts, deletes...)
-	var need wire.Need
-	r.want(f, wire.TypeNeed, &need)
-	for _, sum := range need.Sums {
-		must(r.t, r.conn.QueueContent(wire.Content{Sum: sum, Bytes: []byte(bySum[sum])}))
-	}
-	must(r.t, r.conn.Write(wire.TypeStage, nil))
-	r.want(r.read(), wire.TypeStaged, nil)
-	must(r.t, r.conn.Write(wire.TypeCommit, wire.Commit{Generation: r.next}))
-	r.want(r.read(), wire.TypeRunning, nil)
+	m, index := r.change(puts, bySum, deletes...)
+	r.send(m)
+	want[*wire.Staged](r.t, r.read())
+	r.send(&wire.Commit{Generation: r.next})
+	want[*wire.Running](r.t, r.read())
 	r.have = index
 	r.next++
 }
 
-func (r *raw) want(f wire.Frame, want wire.Type, into any) {
-	r.t.Helper()
-	if f.Type != want {
-		r.t.Fatalf("answer of type %d, want %d: %.200s", f.Type, want, f.Payload)
-	}
-	if into != nil {
-		must(r.t, f.Decode(into))
-	}
-}
-
-// refused fails unless an answer is a refusal with that code.
-func (r *raw) refused(f wire.Frame, code string) {
-	r.t.Helper()
-	var no wire.Refused
-	r.want(f, wire.TypeRefused, &no)
-	if no.Code != code {
-		r.t.Errorf("refused with %q (%s), want %q", no.Code, no.Message, code)
+// refused fails unless an answer is a refusal for a reason of that type.
+func refused[E error](t *testing.T, m wire.Message) {
+	t.Helper()
+	var reason E
+	if err := want[*wire.Refused](t, m).Reason(); !errors.As(err, &reason) {
+		t.Errorf("refused with %T (%v)", err, err)
 	}
 }
 
@@ -142,12 +158,10 @@ func TestNoTreeWritesOutsideOfTheVolume(t *testing.T) {
 		{"an empty path", []tree.Entry{entry("", "mine")}},
 		{"the agent's own folder", []tree.Entry{entry(".kubectl-ai/current", "-> "+outside)}},
 		{"a path with a zero byte", []tree.Entry{entry("a\x00b", "mine")}},
-		{"one path twice", []tree.Entry{entry("a", "1"), entry("a", "2")}},
-		{"an unknown kind", []tree.Entry{{Path: "a", Kind: 9}}},
+		{"one path twice", []tree.Entry{entry("a", "mine"), entry("a", "mine")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f, _ := r.prepare(c.puts)
-			r.refused(f, wire.CodeInvalid)
+			refused[*wire.TreeError](t, r.prepare(c.puts))
 		})
 	}
 	// A folder where the link was is no way through it.
@@ -169,8 +183,7 @@ func TestALinkThatIsNotWhatItsSumSaysIsRefused(t *testing.T) {
 	r := newRaw(t, reloadtest.StartPod(t, reloadtest.PodOptions{}))
 	lie := entry("link", "-> train.py")
 	lie.Target = "/etc/passwd"
-	f, _ := r.prepare([]tree.Entry{lie})
-	r.refused(f, wire.CodeInvalid)
+	refused[*wire.TreeError](t, r.prepare([]tree.Entry{lie}))
 }
 
 // An agent says no and listens on.
@@ -180,55 +193,43 @@ func TestMessagesOutOfTurnAreRefused(t *testing.T) {
 	r.deliver(map[string]string{"train.py": "1"})
 	runs, err := pod.Sum()
 	must(t, err)
-	send := func(write func() error) wire.Frame {
-		t.Helper()
-		must(t, write())
-		return r.read()
-	}
-	for name, write := range map[string]func() error{
-		"STAGE of nothing":          func() error { return r.conn.Write(wire.TypeStage, nil) },
-		"COMMIT of nothing":         func() error { return r.conn.Write(wire.TypeCommit, wire.Commit{Generation: 77}) },
-		"COMMIT without a number":   func() error { return r.conn.Write(wire.TypeCommit, "none") },
-		"PREPARE that is no object": func() error { return r.conn.Write(wire.TypePrepare, []int{1}) },
-		"a frame of no known type":  func() error { return r.conn.Write(99, nil) },
-		"a second HELLO":            func() error { return r.conn.Write(wire.TypeHello, wire.Hello{}) },
-		"PREPARE for an old number": func() error {
-			return r.conn.Write(wire.TypePrepare, wire.Prepare{Generation: 1, Root: r.have.Digest(), Base: r.have.Digest()})
-		},
-		"PREPARE with a wrong digest": func() error {
-			return r.conn.Write(wire.TypePrepare, wire.Prepare{Generation: 9, Root: tree.Digest{1}, Base: r.have.Digest()})
-		},
-		"PREPARE from a tree that is not there": func() error {
-			return r.conn.Write(wire.TypePrepare, wire.Prepare{Generation: 9, Root: r.have.Digest(), Base: tree.Digest{1}})
-		},
-		"content that nobody asked for": func() error {
-			if err := r.conn.QueueContent(wire.Content{Sum: sha256.Sum256([]byte("x")), Bytes: []byte("x")}); err != nil {
-				return err
-			}
-			return r.conn.Write(wire.TypeStage, nil)
-		},
+	here, nowhere := r.have.Digest(), tree.Digest{1}
+	for _, c := range map[string]struct {
+		say wire.Message
+		ask bool // it is asked for what is missing, and not refused
+	}{
+		"COMMIT of nothing":                     {say: &wire.Commit{Generation: 77}},
+		"PREPARE for an old number":             {say: &wire.Prepare{Generation: 1, Root: here, Base: here}},
+		"PREPARE with a wrong digest":           {say: &wire.Prepare{Generation: 9, Root: nowhere, Base: here}},
+		"PREPARE from a tree that is not there": {say: &wire.Prepare{Generation: 9, Root: here, Base: nowhere}, ask: true},
+		"contents again that nobody asked for":  {say: &wire.Prepare{Generation: 8, Root: nowhere, Base: here, Again: true, Puts: []wire.Put{{Path: "train.py", Kind: tree.File, Size: 1, Sum: [32]byte{7}, Parts: []wire.Part{{Op: wire.Raw, Size: 1, Data: []byte("x")}}}}}},
 	} {
-		if f := send(write); f.Type != wire.TypeRefused {
-			t.Errorf("%s: answer of type %d", name, f.Type)
+		r.send(c.say)
+		if m := r.read(); c.ask {
+			want[*wire.Need](t, m)
+		} else {
+			want[*wire.Refused](t, m)
 		}
-		if name == "content that nobody asked for" {
-			r.read() // the answer to STAGE
-		}
-		if f := send(func() error { return r.conn.Write(wire.TypePing, nil) }); f.Type != wire.TypePong {
-			t.Fatalf("after %s: PING was answered with type %d: %s", name, f.Type, f.Payload)
-		}
+		r.send(&wire.Ping{})
+		want[*wire.Pong](t, r.read())
+	}
+	// What makes no sense at all ends the stream, and nothing else.
+	r.send(&wire.Hello{Min: wire.MinVersion, Max: wire.MaxVersion, Role: wire.Owner})
+	if m, err := r.in.Read(); err == nil {
+		t.Errorf("a second HELLO was answered with %v", m.Type())
 	}
 	if sum, err := pod.Sum(); err != nil || sum != runs {
 		t.Errorf("the volume holds %s, %v; what ran was %s", sum.Short(), err, runs.Short())
 	}
-	r.next = 100
-	r.deliver(map[string]string{"train.py": "2"})
+	again := newRaw(t, pod)
+	again.have, again.next = r.have, 100
+	again.deliver(map[string]string{"train.py": "2"})
 }
 
 func TestAnAgentRefusesAnotherVersion(t *testing.T) {
 	pod := reloadtest.StartPod(t, reloadtest.PodOptions{})
-	r, f := rawClient(t, pod, wire.Hello{MinVersion: wire.Version + 1, Version: wire.Version + 5, Client: "from the future"})
-	r.refused(f, wire.CodeVersion)
+	_, m := rawClient(t, pod, wire.Hello{Min: wire.MaxVersion + 1, Max: wire.MaxVersion + 5, Role: wire.Owner, Owner: "from the future"})
+	refused[*wire.VersionError](t, m)
 	newRaw(t, pod).deliver(map[string]string{"train.py": "1"})
 }
 
@@ -238,11 +239,8 @@ func TestAGangSaysThatAnAgentIsOfAnotherVersion(t *testing.T) {
 	dial := func(context.Context, session.Rank) (io.ReadWriteCloser, error) {
 		mine, theirs := net.Pipe()
 		go func() {
-			c := wire.NewConn(theirs)
-			if c.Accept() == nil {
-				if _, err := c.Read(); err == nil {
-					_ = c.Write(wire.TypeRefused, wire.Refused{Code: wire.CodeVersion, Message: "the agent speaks version 7, the client 1 to 1"})
-				}
+			if _, err := wire.NewReader(theirs).Read(); err == nil {
+				_ = wire.NewWriter(theirs).Send(wire.Refuse(0, &wire.VersionError{AgentMin: 7, AgentMax: 7, Min: 1, Max: 1}))
 			}
 			_ = theirs.Close()
 		}()
@@ -250,7 +248,7 @@ func TestAGangSaysThatAnAgentIsOfAnotherVersion(t *testing.T) {
 	}
 	g := session.NewGang(dial, "test", session.Events{
 		Delivered: func(session.Delivery) { t.Error("a delivery to an agent of another version") },
-		Refused:   func(err error) { said <- err },
+		Refused:   func(_ *session.Version, err error) { said <- err },
 		Lost:      func(_ session.Rank, err error) { said <- err },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -265,7 +263,7 @@ func TestAGangSaysThatAnAgentIsOfAnotherVersion(t *testing.T) {
 	g.Add(ctx, session.Rank{ID: "0", Name: "pod-0/main"})
 	select {
 	case err := <-said:
-		if !strings.Contains(err.Error(), "version 7") {
+		if !strings.Contains(err.Error(), "versions 7") {
 			t.Errorf("it said: %v", err)
 		}
 	case <-time.After(20 * time.Second):

@@ -3,51 +3,33 @@ package reloadtest
 import (
 	"context"
 	"errors"
-
-	"golang.org/x/sync/errgroup"
+	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
-	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/watch"
 )
 
-// errEmpty says that a folder that held code holds none.
-var errEmpty = errors.New("the folder is empty")
-
 // follow publishes the tree of a folder, and again whenever its content
-// changes, as the loop of `kubectl ai dev` does. It is the one place that
-// joins watcher, scanner and gang.
-func follow(ctx context.Context, o Options, cache *session.Cache, publish func(context.Context, *session.Version), report func(error)) error {
-	// o.MaxWatches becomes an option of the watcher when it has one.
-	scanner := tree.NewScanner(o.Dir, o.Scan)
-	changed := make(chan struct{}, 1)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return watch.Watch(ctx, o.Dir, changed, func(s string) { report(errors.New(s)) })
-	})
-	group.Go(func() error {
-		var last tree.Digest
-		for {
-			index, err := scanner.Scan(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case err != nil:
-				report(err)
-			case len(index) == 0 && last != tree.Digest{}:
-				report(errEmpty)
-			default:
-				if digest := index.Digest(); digest != last {
-					last = digest
-					publish(ctx, session.NewVersion(o.Dir, index, cache))
+// changes, with the follower of `kubectl ai dev`. A first look that fails is
+// tried again: tests begin with folders in any state.
+func follow(ctx context.Context, l *Laptop) {
+	for ctx.Err() == nil {
+		f := &session.Follower{
+			Root: l.Dir, Tree: l.o.Scan, Cache: l.cache,
+			Watch: watch.Options{MaxWatches: l.o.MaxWatches, Note: func(s string) { l.report(errors.New(s)) }},
+			Published: func(v *session.Version, _ time.Time) {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.published[v.Digest] = true
+			},
+			Trouble: func(err error) {
+				if err != nil {
+					l.report(err)
 				}
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-changed:
-			}
+			},
 		}
-	})
-	return group.Wait()
+		if err := f.Run(ctx, l.Gang); err != nil {
+			l.report(err)
+		}
+	}
 }

@@ -76,7 +76,7 @@ func StartLaptop(t testing.TB, o Options, pods ...*Pod) *Laptop {
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(t.Context()))
 	l.Gang = session.NewGang(l.dial, o.Client, session.Events{
 		Delivered: l.delivered,
-		Refused: func(err error) {
+		Refused: func(_ *session.Version, err error) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.refusals = append(l.refusals, err)
@@ -95,11 +95,7 @@ func StartLaptop(t testing.TB, o Options, pods ...*Pod) *Laptop {
 		l.ended = err
 	})
 	if !o.Still {
-		l.done.Go(func() {
-			if err := follow(l.ctx, o, l.cache, l.publish, l.report); err != nil {
-				l.report(err)
-			}
-		})
+		l.done.Go(func() { follow(l.ctx, l) })
 	}
 	t.Cleanup(l.Stop)
 	for _, p := range pods {

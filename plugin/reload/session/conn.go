@@ -66,6 +66,12 @@ type refusal struct{ error }
 
 func (e refusal) Unwrap() error { return e.error }
 
+// unread is a content that cannot be read on this machine; no rank was asked
+// for anything it will not do.
+type unread struct{ error }
+
+func (e unread) Unwrap() error { return e.error }
+
 // conn is an open stream to one rank. Its requests are made one at a time.
 type conn struct {
 	rank    Rank
@@ -73,7 +79,7 @@ type conn struct {
 	in      *wire.Reader
 	out     *wire.Writer
 	events  *Events
-	beat    Heartbeat
+	beat    wire.Heartbeat
 	dialled time.Time
 	welcome wire.Welcome
 	index   tree.Index // what the rank holds, where known
@@ -86,20 +92,6 @@ type conn struct {
 	err     error // why the stream ended; only after done
 }
 
-// Heartbeat says how often a stream is tried, and when it is given up. The
-// zero value is the protocol's.
-type Heartbeat struct{ Every, Lost time.Duration }
-
-func (h Heartbeat) orDefault() Heartbeat {
-	if h.Every == 0 {
-		h.Every = wire.HeartbeatEvery
-	}
-	if h.Lost == 0 {
-		h.Lost = wire.HeartbeatLost
-	}
-	return h
-}
-
 // silentError says that nothing was heard of the rank for too long.
 type silentError struct{ after time.Duration }
 
@@ -108,8 +100,8 @@ func (e *silentError) Error() string {
 }
 
 // open dials a rank and exchanges HELLO.
-func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, events *Events, beat Heartbeat) (*conn, error) {
-	beat = beat.orDefault()
+func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, events *Events, beat wire.Heartbeat) (*conn, error) {
+	beat = beat.OrDefault()
 	// A stream that opens and then says nothing must not hold the rank for ever.
 	timed, cancel := context.WithTimeoutCause(ctx, 2*beat.Lost, &silentError{2 * beat.Lost})
 	defer cancel()
@@ -287,7 +279,7 @@ func (c *conn) send(f *frames, commit *wire.Commit) error {
 		var ready [][]byte
 		var err error
 		if ready, last, err = f.from(n); err != nil {
-			return err
+			return unread{err}
 		}
 		n += len(ready)
 		if last && commit != nil {
@@ -337,7 +329,7 @@ func (c *conn) commit(ctx context.Context, v *Version, m *wire.Commit, pipelined
 
 // Verify asks a rank what it has on disk; it may run beside a dev.
 func Verify(ctx context.Context, dial Dial, rank Rank) (*wire.Verified, error) {
-	c, err := open(ctx, dial, rank, wire.Hello{Role: wire.Observer}, &Events{}, Heartbeat{})
+	c, err := open(ctx, dial, rank, wire.Hello{Role: wire.Observer}, &Events{}, wire.Heartbeat{})
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ func (f *Follower) Run(ctx context.Context, gang *Gang) error {
 		} else {
 			index, err = scanner.Rescan(ctx, dirty.Dirs)
 		}
+		watcher.Looked()
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -47,7 +47,7 @@ type Delivery struct {
 // Gang moves ranks from generation to generation, all or none.
 type Gang struct {
 	// Heartbeat of the streams; set it before Run.
-	Heartbeat Heartbeat
+	Heartbeat wire.Heartbeat
 
 	dial    Dial
 	client  string
@@ -162,6 +162,13 @@ func (g *Gang) forget(s *state, id string) {
 		delete(s.conns, id)
 		c.close(io.EOF)
 	}
+}
+
+// hopeless tells whether dialling a rank again leads nowhere.
+func hopeless(err error) bool {
+	var busy *wire.BusyError
+	var version *wire.VersionError
+	return errors.As(err, &busy) || errors.As(err, &version)
 }
 
 // gather is how long ranks that are known but not connected are waited for,
@@ -332,7 +339,7 @@ func (g *Gang) deliverAlone(ctx context.Context, s *state, d Delivery, c *conn, 
 		g.events.Delivered(d)
 		return
 	}
-	if why, fatal := g.verdict(ctx, c, commit.Generation, err); fatal {
+	if why, fatal := g.verdict(c, commit.Generation, err); fatal {
 		g.refused(ctx, s.want, why)
 	}
 }
@@ -354,18 +361,20 @@ func (g *Gang) refused(ctx context.Context, v *Version, err error) {
 
 // verdict tells whether an error of one rank stands in the way of all; the
 // loss of a stream does not: the rank is dialled again, and brought along then.
-func (g *Gang) verdict(ctx context.Context, c *conn, number uint64, err error) (error, bool) {
+func (g *Gang) verdict(c *conn, number uint64, err error) (error, bool) {
 	var refused refusal
+	var local unread
 	switch {
-	case errors.As(err, &refused), errors.Is(err, ErrChanged):
-		return &RankError{c.rank, fmt.Errorf("refused generation %d: %w", number, err)}, ctx.Err() == nil
-	case isClosed(c):
-		return err, false
+	case errors.As(err, &refused):
+		return &RankError{c.rank, fmt.Errorf("refused generation %d: %w", number, err)}, true
+	case errors.As(err, &local):
+		// The rank may hold a part of what is not sent any more.
+		return err, true
 	}
-	// An answer that makes no sense, or contents that cannot be read: what the
-	// rank holds by now is not known.
+	// The stream failed, or an answer makes no sense: what the rank holds by
+	// now is not known.
 	c.close(err)
-	return &RankError{c.rank, err}, ctx.Err() == nil
+	return err, false
 }
 
 // stage brings a version to all ranks and returns those that have it. A rank
@@ -385,7 +394,7 @@ func (g *Gang) stage(ctx context.Context, number uint64, v *Version, conns []*co
 	for i, c := range conns {
 		if errs[i] == nil {
 			staged = append(staged, c)
-		} else if why, fatal := g.verdict(ctx, c, number, errs[i]); fatal {
+		} else if why, fatal := g.verdict(c, number, errs[i]); fatal {
 			refusals = append(refusals, why)
 		}
 	}
@@ -395,13 +404,4 @@ func (g *Gang) stage(ctx context.Context, number uint64, v *Version, conns []*co
 func isBusy(err error) bool {
 	var busy *wire.BusyError
 	return errors.As(err, &busy)
-}
-
-func isClosed(c *conn) bool {
-	select {
-	case <-c.done:
-		return true
-	default:
-		return false
-	}
 }

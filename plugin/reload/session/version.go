@@ -63,10 +63,10 @@ func Folder(root string) Source {
 	return func(e tree.Entry) ([]byte, error) {
 		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(e.Path)))
 		switch {
-		case errors.Is(err, os.ErrNotExist):
-			return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
-		case err != nil:
+		case errors.Is(err, os.ErrPermission):
 			return nil, err
+		case err != nil: // it is gone, or a folder, or its folder is a file …
+			return nil, fmt.Errorf("%s: %w: %w", e.Path, ErrChanged, err)
 		case sha256.Sum256(content) != e.Sum:
 			return nil, fmt.Errorf("%s: %w", e.Path, ErrChanged)
 		}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -105,6 +106,9 @@ func (ix Index) Check() error {
 		if i > 0 && ix[i-1].Path >= e.Path {
 			return &PathError{e.Path, "is out of order"}
 		}
+		if err := e.checkTarget(); err != nil {
+			return err
+		}
 		leaf[e.Path] = struct{}{}
 	}
 	for _, e := range ix {
@@ -116,6 +120,15 @@ func (ix Index) Check() error {
 				return &PathError{e.Path, "lies below a file or a link"}
 			}
 		}
+	}
+	return nil
+}
+
+// checkTarget returns a *PathError for a link whose target is not what its sum
+// says. A manifest has no targets, so that an empty one proves nothing.
+func (e Entry) checkTarget() error {
+	if e.Kind == Link && e.Target != "" && sha256.Sum256([]byte(e.Target)) != e.Sum {
+		return &PathError{e.Path, "is a link to something else than its sum says"}
 	}
 	return nil
 }
@@ -135,6 +148,9 @@ func (ix Index) CheckChanged(base Index, c Changes) error {
 		}
 		if i > 0 && c.Puts[i-1].Path >= put.Path {
 			return &PathError{put.Path, "is out of order"}
+		}
+		if err := put.checkTarget(); err != nil {
+			return err
 		}
 		for j, letter := range put.Path {
 			if letter != '/' {

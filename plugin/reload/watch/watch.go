@@ -117,9 +117,6 @@ func (w *Watcher) tooShort(err error) {
 // Next waits until something may have changed and says where. It returns the
 // cause when ctx ends.
 func (w *Watcher) Next(ctx context.Context) (Dirty, error) {
-	if w.all {
-		w.cost, w.all = time.Since(w.swept), false
-	}
 	sweep := time.NewTimer(w.pause())
 	defer sweep.Stop()
 	b := &burst{w: w, dirs: map[string]bool{}}
@@ -153,6 +150,14 @@ func (w *Watcher) Next(ctx context.Context) (Dirty, error) {
 func (w *Watcher) everything() Dirty {
 	w.swept, w.all = time.Now(), true
 	return Dirty{All: true}
+}
+
+// Looked says that the look which Next asked for is over: what it took tells
+// how often everything can be looked at.
+func (w *Watcher) Looked() {
+	if w.all {
+		w.cost, w.all = time.Since(w.swept), false
+	}
 }
 
 // pause is how long to wait for events before everything is looked at: soon

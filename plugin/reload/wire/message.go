@@ -20,6 +20,24 @@ const (
 	HeartbeatLost  = 15 * time.Second
 )
 
+// Heartbeat says how an end notices that the other is gone. The zero value
+// stands for the times above.
+type Heartbeat struct {
+	Every time.Duration // between two PINGs of the laptop
+	Lost  time.Duration // without a frame, until the other end counts as gone
+}
+
+// OrDefault returns h with the times above where it has none.
+func (h Heartbeat) OrDefault() Heartbeat {
+	if h.Every == 0 {
+		h.Every = HeartbeatEvery
+	}
+	if h.Lost == 0 {
+		h.Lost = HeartbeatLost
+	}
+	return h
+}
+
 // Type is a message's first byte. The values never change their meaning.
 type Type byte
 
