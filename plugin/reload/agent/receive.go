@@ -40,16 +40,24 @@ func (a *Agent) prepare(ctx context.Context, c *client, m *wire.Prepare) error {
 	if err != nil {
 		return err
 	}
-	// What would not compile is refused while the old process runs. Where none
-	// does yet, it may as well say so itself.
-	if current, _ := a.store.Current(); current != 0 {
-		change := python.Change{Before: a.store.Path(current), Dir: a.store.Next(), Paths: c.puts}
-		if err := a.check.Check(ctx, change); err != nil {
+	if c.checked = false; !m.Alone {
+		if err := a.vet(ctx, c); err != nil {
 			return err
 		}
 	}
 	c.staged = time.Now()
 	return c.out.Send(&wire.Staged{Generation: m.Generation, Digest: digest})
+}
+
+// vet refuses what would not compile, while the old process runs. Where none
+// does yet, it may as well say so itself.
+func (a *Agent) vet(ctx context.Context, c *client) error {
+	current, _ := a.store.Current()
+	if current == 0 || c.checked {
+		return nil
+	}
+	c.checked = true
+	return a.check.Check(ctx, python.Change{Before: a.store.Path(current), Dir: a.store.Next(), Paths: c.puts})
 }
 
 func (a *Agent) take(c *client, m *wire.Prepare) error {

@@ -26,6 +26,7 @@ type client struct {
 	received   time.Time // its first frame
 	staged     time.Time
 	puts       []string // its paths that are new or changed
+	checked    bool     // these were looked at
 	complete   bool     // its last frame has come
 	failed     error    // of a frame before the last
 	refused    bool     // a pipelined COMMIT of that generation is dropped
@@ -124,6 +125,11 @@ func (a *Agent) handle(ctx context.Context, c *client, message wire.Message) err
 		defer a.sign(c)()
 		if m.Pipelined && (c.refused || c.generation != m.Generation) {
 			return nil // the answer to PREPARE said why
+		}
+		if c.generation == m.Generation && !c.staged.IsZero() {
+			if err := a.vet(ctx, c); err != nil {
+				return a.answer(c, m.Generation, err)
+			}
 		}
 		receipt, err := a.commit(c, *m)
 		if err != nil {

@@ -41,7 +41,8 @@ func rankMain(socket string) {
 	if err := os.Chdir(dir); err != nil {
 		return
 	}
-	if _, err := fmt.Fprintf(conn, "%s %d\n", os.Getenv(rankNumber), os.Getpid()); err != nil {
+	// The agent gives all ranks that start together one name to meet by.
+	if _, err := fmt.Fprintf(conn, "%s %d %s\n", os.Getenv(rankNumber), os.Getpid(), os.Getenv("PET_RDZV_ID")); err != nil {
 		return
 	}
 	for in := bufio.NewReader(conn); ; {
@@ -59,17 +60,17 @@ func rankMain(socket string) {
 	select {} // a rank that lost the others waits to be stopped
 }
 
-// rendezvous is where ranks meet and reduce, as torch.distributed does with a
-// store on rank 0: whoever comes as rank k belongs to the next group, which
-// ends with the first of its members. It does not look at generations before
-// the reduction; that no two meet is what the engine has to see to.
+// rendezvous is where ranks meet and reduce, as torchrun does: whoever comes
+// as rank k of a run belongs to that run's next group, which ends with the
+// first of its members. It does not look at generations before the reduction;
+// that no two meet is what the engine has to see to, by the name of the run.
 type rendezvous struct {
 	t     *testing.T
 	ranks int
 	addr  string
 
 	mu      sync.Mutex
-	waiting map[int]*member
+	waiting map[string]map[int]*member // by run and rank
 	groups  int
 	steps   map[string]int // by the generation that all ranks had
 	mixed   []string
@@ -87,15 +88,17 @@ func newRendezvous(t *testing.T, ranks int) *rendezvous {
 	dir, err := os.MkdirTemp("", "rendezvous")
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	r := &rendezvous{t: t, ranks: ranks, addr: filepath.Join(dir, "s"), waiting: map[int]*member{}, steps: map[string]int{}}
+	r := &rendezvous{t: t, ranks: ranks, addr: filepath.Join(dir, "s"), waiting: map[string]map[int]*member{}, steps: map[string]int{}}
 	l, err := net.Listen("unix", r.addr)
 	must(t, err)
 	var done sync.WaitGroup
 	t.Cleanup(func() {
 		_ = l.Close()
 		r.mu.Lock()
-		for _, m := range r.waiting {
-			_ = m.conn.Close()
+		for _, run := range r.waiting {
+			for _, m := range run {
+				_ = m.conn.Close()
+			}
 		}
 		r.mu.Unlock()
 		done.Wait()
@@ -115,25 +118,31 @@ func newRendezvous(t *testing.T, ranks int) *rendezvous {
 // join takes a rank, and computes when it is the last that was missing.
 func (r *rendezvous) join(conn net.Conn) {
 	m := &member{conn: conn, in: bufio.NewReader(conn)}
-	if _, err := fmt.Fscanf(m.in, "%d %d\n", &m.rank, &m.pid); err != nil {
+	var run string
+	if _, err := fmt.Fscanf(m.in, "%d %d %s\n", &m.rank, &m.pid, &run); err != nil {
 		_ = conn.Close()
 		return
 	}
 	r.mu.Lock()
-	if old := r.waiting[m.rank]; old != nil {
+	waiting := r.waiting[run]
+	if waiting == nil {
+		waiting = map[int]*member{}
+		r.waiting[run] = waiting
+	}
+	if old := waiting[m.rank]; old != nil {
 		_ = old.conn.Close()
 	}
-	r.waiting[m.rank] = m
-	if len(r.waiting) < r.ranks {
+	waiting[m.rank] = m
+	if len(waiting) < r.ranks {
 		r.mu.Unlock()
 		return
 	}
 	group := make([]*member, r.ranks)
 	r.pids = make([]int, r.ranks)
-	for rank, m := range r.waiting {
+	for rank, m := range waiting {
 		group[rank], r.pids[rank] = m, m.pid
 	}
-	clear(r.waiting)
+	delete(r.waiting, run)
 	r.groups++
 	r.mu.Unlock()
 	for r.step(group) {
@@ -174,7 +183,12 @@ func (r *rendezvous) step(group []*member) bool {
 func (r *rendezvous) waits(rank int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.waiting[rank] != nil
+	for _, run := range r.waiting {
+		if run[rank] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // state is a view of the rendezvous.

@@ -242,7 +242,7 @@ func (c *conn) stage(ctx context.Context, number uint64, v *Version, commit *wir
 		// session does not know is asked what it lacks.
 		push = c.welcome.Digest.IsZero()
 	}
-	frames := v.frames(ctx, number, base, push)
+	frames := v.frames(ctx, number, base, push, commit != nil)
 	for {
 		if err := c.send(frames, commit); err != nil {
 			return err
@@ -260,12 +260,12 @@ func (c *conn) stage(ctx context.Context, number uint64, v *Version, commit *wir
 		case *wire.Need:
 			switch {
 			case len(m.Sums) > 0:
-				frames = v.contents(ctx, number, base, m.Sums)
+				frames = v.contents(ctx, number, base, m.Sums, commit != nil)
 			case base == nil:
 				return errors.New("the rank takes no tree at all")
 			default:
 				base, c.index = nil, nil
-				frames = v.frames(ctx, number, nil, false)
+				frames = v.frames(ctx, number, nil, false, commit != nil)
 			}
 		default:
 			return fmt.Errorf("%v where STAGED was expected", m.Type())
@@ -315,7 +315,7 @@ func (c *conn) commit(ctx context.Context, v *Version, m *wire.Commit, pipelined
 			return &r, nil
 		case *wire.Need:
 			// A program has written to files of the tree that the new one shares.
-			if err := c.send(v.contents(ctx, m.Generation, c.index, answer.Sums), nil); err != nil {
+			if err := c.send(v.contents(ctx, m.Generation, c.index, answer.Sums, false), nil); err != nil {
 				return nil, err
 			}
 			if _, err := c.receive(ctx); err != nil { // STAGED

@@ -92,10 +92,26 @@ type state struct {
 	conns      map[string]*conn
 	dialing    map[string]context.CancelFunc
 	want       *Version
-	generation uint64    // of want; 0: not delivered yet
-	highest    uint64    // ever seen on a rank
+	generation uint64 // of want; 0: not delivered yet
+	highest    uint64 // ever seen on a rank
+	run        string // name of runFor's run
+	runFor     uint64
 	gathering  time.Time // until when ranks that are dialled are waited for
 	background sync.WaitGroup
+}
+
+// runOf returns the name under which ranks of a generation meet: a new one for
+// a new generation, the others' for a rank that joins them late.
+func (s *state) runOf(number uint64, conns []*conn) string {
+	if number != s.runFor {
+		s.runFor, s.run = number, fmt.Sprintf("%d-%s", number, rand.Text()[:8])
+		for _, c := range conns {
+			if r := c.welcome.Receipt; r != nil && r.Generation == number && r.Run != "" {
+				s.run = r.Run
+			}
+		}
+	}
+	return s.run
 }
 
 // Run serves the gang until ctx ends. A rank that is busy with another
@@ -273,7 +289,7 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 		return
 	}
 	d.SentBytes = -sent(conns)
-	commit := &wire.Commit{Generation: number, Run: fmt.Sprintf("%d-%s", number, rand.Text()[:8])}
+	commit := &wire.Commit{Generation: number, Run: s.runOf(number, conns)}
 	if len(conns) == 1 && len(behind) == 1 {
 		g.deliverAlone(ctx, s, d, behind[0], commit)
 		return

@@ -42,6 +42,7 @@ type frameKey struct {
 	number uint64
 	base   tree.Digest
 	push   bool
+	alone  bool
 }
 
 // Source reads an entry's content. It returns ErrChanged, or an error about a
@@ -83,8 +84,8 @@ const background = 64
 
 // frames returns the PREPARE frames that turn base into the version. With
 // push they carry the contents that base does not have.
-func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, push bool) *frames {
-	key := frameKey{number: number, push: push}
+func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, push, alone bool) *frames {
+	key := frameKey{number: number, push: push, alone: alone}
 	if base != nil {
 		key.base = base.Digest()
 	}
@@ -96,7 +97,7 @@ func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, pu
 	f := newFrames()
 	v.encoded[key] = f
 	changes := v.Index.Diff(base)
-	b := &framer{to: f, head: wire.Prepare{Generation: number, Base: key.base, Root: v.Digest}}
+	b := &framer{to: f, head: wire.Prepare{Generation: number, Base: key.base, Root: v.Digest, Alone: alone}}
 	for _, gone := range changes.Deletes {
 		b.delete(gone)
 	}
@@ -126,13 +127,13 @@ func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, pu
 }
 
 // contents returns frames that carry what a rank asked for by NEED, whole.
-func (v *Version) contents(ctx context.Context, number uint64, base tree.Index, sums [][32]byte) *frames {
+func (v *Version) contents(ctx context.Context, number uint64, base tree.Index, sums [][32]byte, alone bool) *frames {
 	f := newFrames()
 	wanted := make(map[[32]byte]bool, len(sums))
 	for _, s := range sums {
 		wanted[s] = true
 	}
-	b := &framer{to: f, head: wire.Prepare{Generation: number, Root: v.Digest, Again: true}}
+	b := &framer{to: f, head: wire.Prepare{Generation: number, Root: v.Digest, Again: true, Alone: alone}}
 	if base != nil {
 		b.head.Base = base.Digest()
 	}

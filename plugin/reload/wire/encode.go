@@ -56,6 +56,7 @@ func (m *Prepare) encode(e *encoder) {
 	e.sum(m.Root)
 	e.flag(m.More)
 	e.flag(m.Again)
+	e.flag(m.Alone)
 	e.count(len(m.Deletes))
 	for _, p := range m.Deletes {
 		e.text(p)
@@ -66,7 +67,7 @@ func (m *Prepare) encode(e *encoder) {
 	}
 }
 func (m *Prepare) decode(d *decoder) {
-	m.Generation, m.Base, m.Root, m.More, m.Again = d.uint(), tree.Digest(d.sum()), tree.Digest(d.sum()), d.flag(), d.flag()
+	m.Generation, m.Base, m.Root, m.More, m.Again, m.Alone = d.uint(), tree.Digest(d.sum()), tree.Digest(d.sum()), d.flag(), d.flag(), d.flag()
 	for range d.count(1) {
 		m.Deletes = append(m.Deletes, d.text())
 	}

@@ -146,6 +146,7 @@ type Prepare struct {
 	Root       tree.Digest // of the result
 	More       bool        // another frame of the same generation follows
 	Again      bool        // contents that NEED asked for: the puts are in the difference already
+	Alone      bool        // COMMIT follows at once: the rank's word on the code may come after STAGED
 	Deletes    []string
 	Puts       []Put
 }

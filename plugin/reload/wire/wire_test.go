@@ -41,7 +41,7 @@ func one() []wire.Message {
 		&wire.Hello{Min: 1, Max: 3, Role: wire.Owner, Session: "s", Owner: "me@here"},
 		&wire.Welcome{Version: 2, Pod: "p", PodUID: "u", Container: "c", Generation: 7, Digest: tree.Digest(sum(3)), Receipt: &receipt},
 		&wire.Prepare{
-			Generation: 8, Base: tree.Digest(sum(3)), Root: tree.Digest(sum(5)), More: true, Again: true, Deletes: []string{"old.py", "a/b"},
+			Generation: 8, Base: tree.Digest(sum(3)), Root: tree.Digest(sum(5)), More: true, Again: true, Alone: true, Deletes: []string{"old.py", "a/b"},
 			Puts: []wire.Put{
 				{Path: "train.py", Kind: tree.File, Size: 300, Sum: sum(6), Base: sum(7), Offset: 1, Parts: []wire.Part{
 					{Op: wire.Copy, Size: 200}, {Op: wire.Dict, Size: 90, Offset: 3, Extent: 200, Data: []byte("zz")}, {Op: wire.Raw, Size: 10, Data: []byte("0123456789")},
