@@ -8,6 +8,7 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -22,10 +23,12 @@ import (
 )
 
 const (
-	sandbox = "kai-bench"
-	python  = "python:3.11-slim"
-	rsync   = "kubectl-ai/bench-rsync:1"
+	python = "python:3.11-slim"
+	rsync  = "kubectl-ai/bench-rsync:1"
 )
+
+// sandbox is the cluster's name; another lets two runs share a machine.
+var sandbox = cmp.Or(os.Getenv("KUBECTL_AI_BENCH_NAME"), "kai-bench")
 
 // rounds is how many saves each way is measured with.
 func rounds() int {
@@ -46,7 +49,18 @@ type bench struct {
 	config string
 }
 
+// setUp makes the cluster and both trees.
 func setUp(t *testing.T) *bench {
+	t.Helper()
+	b := newBench(t)
+	b.bundle(b.ours, 1)
+	b.code(filepath.Join(b.ours, "src"))
+	b.code(b.theirs)
+	return b
+}
+
+// newBench makes the cluster.
+func newBench(t *testing.T) *bench {
 	t.Helper()
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -62,9 +76,6 @@ func setUp(t *testing.T) *bench {
 	if out, err := exec.Command("docker", "cp", sandbox+"-control-plane:/usr/bin/kubectl", b.kubecl).CombinedOutput(); err != nil {
 		t.Fatalf("take kubectl from the node: %v\n%s", err, out)
 	}
-	b.bundle(b.ours, 1)
-	b.code(filepath.Join(b.ours, "src"))
-	b.code(b.theirs)
 	return b
 }
 
@@ -100,13 +111,18 @@ func (b *bench) code(dir string) {
 		}
 		b.write(dir, fmt.Sprintf("pkg%d/sub%d/m%d.py", i%50, i%4, i), text.String())
 	}
-	b.write(dir, "train.py", "import time\nprint(open('generation.txt').read().strip(), flush=True)\nwhile True: time.sleep(1000)\n")
-	b.write(dir, "generation.txt", "generation 0\n")
+	b.program(dir)
 	var model bytes.Buffer
 	for i := range 400 {
 		fmt.Fprintf(&model, "    layer%d = block(%d, heads=%d)\n", i, r.IntN(1000), r.IntN(64))
 	}
 	b.write(dir, "model.py", model.String())
+}
+
+// program writes what the pods run.
+func (b *bench) program(dir string) {
+	b.write(dir, "train.py", "import time\nprint(open('generation.txt').read().strip(), flush=True)\nwhile True: time.sleep(1000)\n")
+	b.write(dir, "generation.txt", "generation 0\n")
 }
 
 func (b *bench) run(args ...string) {
