@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
@@ -85,6 +86,8 @@ type conn struct {
 	index   tree.Index // what the rank holds, where known
 	// reported says that the receipt of what runs was handed out; Run's.
 	reported bool
+	// taken counts the frames of deliveries that the stream took.
+	taken atomic.Int64
 
 	answers chan wire.Message
 	done    chan struct{}
@@ -194,6 +197,7 @@ func (c *conn) heartbeat(heard <-chan struct{}) {
 	defer ping.Stop()
 	lost := time.NewTimer(c.beat.Lost)
 	defer lost.Stop()
+	taken := int64(0)
 	for {
 		select {
 		case <-c.done:
@@ -204,6 +208,13 @@ func (c *conn) heartbeat(heard <-chan struct{}) {
 			// A write that blocks is a rank that does not read; lost ends it.
 			go func() { _ = c.out.Send(&wire.Ping{}) }()
 		case <-lost.C:
+			// A rank that takes a large delivery lives: its answers, those to
+			// PING too, come when it has read what was sent before.
+			if now := c.taken.Load(); now != taken {
+				taken = now
+				lost.Reset(c.beat.Lost)
+				continue
+			}
 			c.close(&silentError{c.beat.Lost})
 			return
 		}
@@ -282,11 +293,15 @@ func (c *conn) send(f *frames, commit *wire.Commit) error {
 			return unread{err}
 		}
 		n += len(ready)
-		if last && commit != nil {
-			ready = append(ready, wire.Frame(commit))
-		}
-		if err := c.out.SendFrames(ready...); err != nil {
-			return err
+		for i := range ready {
+			piece := ready[i : i+1]
+			if last && commit != nil && i == len(ready)-1 {
+				piece = append(piece, wire.Frame(commit))
+			}
+			if err := c.out.SendFrames(piece...); err != nil {
+				return err
+			}
+			c.taken.Add(1)
 		}
 	}
 	return nil
