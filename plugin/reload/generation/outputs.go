@@ -2,6 +2,7 @@ package generation
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -58,13 +59,38 @@ func home(p string) string {
 
 func (s *Store) moveOut(from, p string) error {
 	to := home(p)
-	if err := s.root.MkdirAll(path.Dir(to), 0o777); err != nil {
+	if err := s.makeRoom(path.Dir(to)); err != nil {
 		return err
 	}
 	if err := s.root.RemoveAll(to); err != nil {
 		return err
 	}
 	return s.root.Rename(from, to)
+}
+
+// makeRoom makes a folder for outputs. An earlier output that stands in the
+// way as a file or a link keeps its content under another name.
+func (s *Store) makeRoom(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	if err := s.makeRoom(path.Dir(dir)); err != nil {
+		return err
+	}
+	info, err := s.root.Lstat(dir)
+	if err == nil && info.IsDir() {
+		return nil
+	}
+	for n := 1; err == nil && n < 1000; n++ {
+		aside := fmt.Sprintf("%s~%d", dir, n)
+		if _, err := s.root.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
+			if err := s.root.Rename(dir, aside); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	return s.root.Mkdir(dir, 0o777)
 }
 
 // expose links what is kept into next, which becomes the current tree, and

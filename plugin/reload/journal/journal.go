@@ -60,7 +60,7 @@ type entry struct {
 	Kind   tree.Kind `json:"k"`
 	Size   int64     `json:"n"`
 	Sum    string    `json:"s"`
-	Target string    `json:"t,omitempty"`
+	Target []byte    `json:"t,omitempty"` // need not be UTF-8
 }
 
 // NotFoundError says that a journal does not hold a generation.
@@ -123,7 +123,7 @@ func (j *Journal) Record(g Generation, index tree.Index, read func(tree.Entry) (
 		if err := j.keep(e, read); err != nil {
 			return fmt.Errorf("record generation %d: %w", g.Generation, err)
 		}
-		r.Puts = append(r.Puts, entry{e.Path, e.Kind, e.Size, hex.EncodeToString(e.Sum[:]), e.Target})
+		r.Puts = append(r.Puts, entry{e.Path, e.Kind, e.Size, hex.EncodeToString(e.Sum[:]), []byte(e.Target)})
 	}
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -248,7 +248,7 @@ func (j *Journal) replay(visit func(*record, tree.Index) error) error {
 		}
 		changes := tree.Changes{Deletes: r.Deletes}
 		for _, e := range r.Puts {
-			put := tree.Entry{Path: e.Path, Kind: e.Kind, Size: e.Size, Target: e.Target}
+			put := tree.Entry{Path: e.Path, Kind: e.Kind, Size: e.Size, Target: string(e.Target)}
 			if n, err := hex.Decode(put.Sum[:], []byte(e.Sum)); err != nil || n != len(put.Sum) {
 				continue
 			}

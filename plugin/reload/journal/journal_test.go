@@ -23,7 +23,7 @@ func version(n int) (tree.Index, func(tree.Entry) ([]byte, error)) {
 		index = append(index, tree.Entry{Path: p, Kind: tree.File, Size: int64(len(contents[p])), Sum: sha256.Sum256([]byte(contents[p]))})
 	}
 	if n%2 == 1 {
-		index = append(index, tree.Entry{Path: "z", Kind: tree.Link, Size: 4, Target: "a.py", Sum: sha256.Sum256([]byte("a.py"))})
+		index = append(index, tree.Entry{Path: "z", Kind: tree.Link, Size: 3, Target: "a\xff.", Sum: sha256.Sum256([]byte("a\xff."))})
 	}
 	return index, func(e tree.Entry) ([]byte, error) { return []byte(contents[e.Path]), nil }
 }

@@ -36,7 +36,7 @@ func (j *Journal) prune() error {
 		changes := index.Diff(before)
 		line.Deletes = changes.Deletes
 		for _, e := range changes.Puts {
-			line.Puts = append(line.Puts, entry{e.Path, e.Kind, e.Size, hex.EncodeToString(e.Sum[:]), e.Target})
+			line.Puts = append(line.Puts, entry{e.Path, e.Kind, e.Size, hex.EncodeToString(e.Sum[:]), []byte(e.Target)})
 		}
 		for _, e := range index {
 			used[hex.EncodeToString(e.Sum[:])] = true

@@ -148,7 +148,7 @@ func TestAFileThatChangesAndChangesBackIsDelivered(t *testing.T) {
 	sent, got := pod.Line.Count(reloadtest.ToAgent), pod.Line.Count(reloadtest.ToGang)
 	must(t, os.WriteFile(full, []byte("wanted\n"), 0o644))
 	reloadtest.Await(t, func() string {
-		if pod.Line.Count(reloadtest.ToAgent) < sent+200 {
+		if pod.Line.Count(reloadtest.ToAgent) < sent+100 {
 			return "nothing was announced to the rank"
 		}
 		return ""

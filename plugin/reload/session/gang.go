@@ -129,7 +129,7 @@ func (g *Gang) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			if cause := context.Cause(ctx); isBusy(cause) || isPermanent(cause) {
+			if cause := context.Cause(ctx); isRefused(cause) || isPermanent(cause) {
 				return cause
 			}
 			return nil
@@ -180,13 +180,6 @@ func (g *Gang) forget(s *state, id string) {
 	}
 }
 
-// hopeless tells whether dialling a rank again leads nowhere.
-func hopeless(err error) bool {
-	var busy *wire.BusyError
-	var version *wire.VersionError
-	return errors.As(err, &busy) || errors.As(err, &version)
-}
-
 // gather is how long ranks that are known but not connected are waited for,
 // so that a gang which comes back moves as one.
 const gather = 500 * time.Millisecond
@@ -209,7 +202,7 @@ func (g *Gang) connect(ctx context.Context, fail context.CancelCauseFunc, s *sta
 				return
 			}
 			// The relay of a client that was cut takes a moment to go.
-			if isPermanent(err) || isBusy(err) && pause > time.Second {
+			if isPermanent(err) || isRefused(err) && pause > time.Second {
 				fail(err)
 				return
 			}
@@ -417,7 +410,10 @@ func (g *Gang) stage(ctx context.Context, number uint64, v *Version, conns []*co
 	return staged, errors.Join(refusals...)
 }
 
-func isBusy(err error) bool {
+// isRefused tells whether an agent will not have this client: another holds
+// the rank, or the two share no version of the protocol.
+func isRefused(err error) bool {
 	var busy *wire.BusyError
-	return errors.As(err, &busy)
+	var version *wire.VersionError
+	return errors.As(err, &busy) || errors.As(err, &version)
 }

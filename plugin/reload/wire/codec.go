@@ -116,16 +116,21 @@ func (d *decoder) bytes() []byte {
 const maxText = 16 << 10
 
 func (d *decoder) text() string {
+	v := d.any()
+	if !utf8.ValidString(v) {
+		d.fail("a text is not UTF-8")
+		return ""
+	}
+	return v
+}
+
+// any is a text that need not be UTF-8, such as the target of a link.
+func (d *decoder) any() string {
 	n := d.uint()
 	if n > maxText {
 		d.fail("a text of %d bytes", n)
 	}
-	v := d.take(n)
-	if !utf8.Valid(v) {
-		d.fail("a text is not UTF-8")
-		return ""
-	}
-	return string(v)
+	return string(d.take(n))
 }
 
 // count returns the length of a list whose elements take at least least bytes.

@@ -99,7 +99,7 @@ func (p *Put) encode(e *encoder) {
 }
 
 func (p *Put) decode(d *decoder) {
-	p.Path, p.Kind, p.Size, p.Sum, p.Target, p.Have, p.Base, p.Offset = d.text(), tree.Kind(d.byte()), d.size(), d.sum(), d.text(), d.flag(), d.sum(), d.size()
+	p.Path, p.Kind, p.Size, p.Sum, p.Target, p.Have, p.Base, p.Offset = d.text(), tree.Kind(d.byte()), d.size(), d.sum(), d.any(), d.flag(), d.sum(), d.size()
 	if d.err == nil && !p.Kind.Valid() {
 		d.fail("kind %d", p.Kind)
 	}
