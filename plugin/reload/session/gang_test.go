@@ -72,7 +72,10 @@ func startLaptop(t testing.TB, dir string, pods map[string]*pod) *laptop {
 	l.ctx = ctx
 	dial := func(ctx context.Context, r session.Rank) (io.ReadWriteCloser, error) {
 		var d net.Dialer
-		c, err := d.DialContext(ctx, "unix", pods[r.ID].socket)
+		l.mu.Lock()
+		socket := pods[r.ID].socket
+		l.mu.Unlock()
+		c, err := d.DialContext(ctx, "unix", socket)
 		if err == nil {
 			l.mu.Lock()
 			l.conns = append(l.conns, c)
@@ -170,7 +173,9 @@ func TestARankThatComesBackRunsTheCurrentGeneration(t *testing.T) {
 	l.delivered(2)
 	pods["1"].stop()
 	fresh := startAgent(t, 1, t.TempDir()) // a replaced pod: its volume is empty
+	l.mu.Lock()
 	pods["1"].socket = fresh.socket
+	l.mu.Unlock()
 	l.gang.Add(l.ctx, fresh.rank)
 	l.delivered(1)
 	deadline := time.Now().Add(5 * time.Second)
