@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -47,12 +48,18 @@ const waitingEvery = 30 * time.Second
 // volume is made ready for the next save.
 const settleAfter = 50 * time.Millisecond
 
+// restAfter is how long after that an agent with nothing to do gives the
+// memory back that a save has needed: it is the pod's, and counts against its
+// limit. Chosen so that saves in a row do not pay for it.
+const restAfter = 3 * time.Second
+
 // Agent is one container's agent.
 type Agent struct {
 	Config
 	store  *generation.Store
 	cwd    string // of the container, as its manifest gives it
 	settle *time.Timer
+	rest   *time.Timer
 	check  *python.Checker    // from Run on
 	runs   *python.ForkServer // from Run on
 
@@ -94,6 +101,8 @@ func (a *Agent) Run(ctx context.Context) int {
 		return 1
 	}
 	supervise.Reap(a.owns)
+	a.rest = time.AfterFunc(restAfter, debug.FreeOSMemory)
+	defer a.rest.Stop()
 	command := supervise.Spec{Argv: a.Argv, Dir: a.cwd, Env: a.spec(wire.Commit{}, "").Env}
 	a.check = python.NewChecker(command, a.Log)
 	defer a.check.Close()
@@ -127,6 +136,7 @@ func (a *Agent) settleNow() {
 	if err := a.store.Settle(); err != nil {
 		a.Log.Printf("%v", err) // the next save meets the same and refuses
 	}
+	a.rest.Reset(restAfter)
 }
 
 // begin resumes what the volume holds, or says what it waits for.
@@ -181,6 +191,7 @@ func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
 		return a.receipt, nil
 	}
 	a.settle.Stop()
+	a.rest.Stop()
 	a.stop()
 	if err := a.store.Commit(m.Generation); err != nil {
 		return nil, err
