@@ -43,6 +43,7 @@ type dev struct {
 	b      *bench
 	said   *lines // what ranks print
 	events *lines // --events json
+	pid    int
 }
 
 // delivery is an event of dev's, with the time at which it was read here.
@@ -66,6 +67,7 @@ func (b *bench) startDev(dir string, args ...string) *dev {
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
+	d.pid = cmd.Process.Pid
 	b.t.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
 	d.delivered()
 	return d
