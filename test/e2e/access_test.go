@@ -109,7 +109,7 @@ subjects: [{kind: ServiceAccount, name: dev, namespace: %[1]s}]
 	})
 
 	for _, c := range []struct{ name, role, id, want string }{
-		{"neither verb on pods/exec names what is missing", fmt.Sprintf(devRole, ns, `""`), "SYNC-010", `cannot create resource "pods/exec"`},
+		{"neither verb on pods/exec names what is missing", fmt.Sprintf(devRole, ns, `""`), "SYNC-011", `cannot create resource "pods/exec"`},
 		{"no watch on pods names what is missing", strings.Replace(fmt.Sprintf(devRole, ns, "get, create"), "get, list, watch", "get, list", 1), "CTX-002", `cannot watch resource "pods"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
