@@ -5,6 +5,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log"
 	"net"
 	"os"
@@ -158,7 +159,7 @@ func (a *Agent) begin(ctx context.Context) {
 		}
 		a.mu.Lock()
 		started, served := a.process != nil, a.owner != nil
-		if !started && number != 0 && !served {
+		if !started && number != 0 && !served && !a.closing {
 			a.Log.Printf("resuming generation %d (%s)", number, digest.Short())
 			a.startLocked(wire.Commit{Generation: number}, time.Time{}, time.Time{})
 			started = true
@@ -185,6 +186,9 @@ func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
 	if current, _ := a.store.Current(); current == m.Generation {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		if a.closing {
+			return nil, errClosing
+		}
 		if a.process == nil { // a restarted container: the tree is there, the process is not
 			a.startLocked(m, c.received, c.staged)
 		}
@@ -198,10 +202,16 @@ func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.closing {
+		return nil, errClosing
+	}
 	a.startLocked(m, c.received, c.staged)
 	a.settle.Reset(settleAfter)
 	return a.receipt, nil
 }
+
+// errClosing says that the agent ends: it starts nothing any more.
+var errClosing = errors.New("the container ends")
 
 // resume starts what ran before a commit that came to nothing.
 func (a *Agent) resume() {

@@ -21,6 +21,7 @@ type client struct {
 	in      *wire.Reader
 	out     *wire.Writer
 	hangUp  func()
+	gone    chan struct{} // closed when the stream's goroutine is over
 
 	generation uint64    // of the last PREPARE
 	received   time.Time // its first frame
@@ -40,7 +41,7 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 	defer stop()
 	alive := func() { _ = stream.SetReadDeadline(time.Now().Add(a.Heartbeat.Lost)) }
 	alive()
-	c := &client{in: wire.NewReader(stream), out: wire.NewWriter(stream), hangUp: func() { _ = stream.Close() }}
+	c := &client{in: wire.NewReader(stream), out: wire.NewWriter(stream), hangUp: func() { _ = stream.Close() }, gone: make(chan struct{})}
 	first, err := c.in.Read()
 	if err != nil {
 		return
@@ -75,12 +76,18 @@ func (a *Agent) welcome(c *client, hello *wire.Hello) error {
 	mine := &wire.Welcome{Version: min(hello.Max, wire.MaxVersion), Pod: a.Pod, PodUID: a.PodUID, Container: a.Container}
 	a.mu.Lock()
 	if c.role == wire.Owner {
-		if a.owner != nil {
+		for a.owner != nil {
 			if a.owner.session != c.session {
 				defer a.mu.Unlock()
 				return &wire.BusyError{Owner: a.owner.name}
 			}
-			a.owner.hangUp() // its own earlier stream, which it has lost
+			// Its own earlier stream, which it has lost: what that one still
+			// does must not meet what this one begins.
+			old := a.owner
+			a.mu.Unlock()
+			old.hangUp()
+			<-old.gone
+			a.mu.Lock()
 		}
 		a.owner = c
 	}
@@ -94,6 +101,7 @@ func (a *Agent) welcome(c *client, hello *wire.Hello) error {
 
 // leave frees the rank for another client. What was half-done is undone.
 func (a *Agent) leave(c *client) {
+	defer close(c.gone)
 	c.content.abort()
 	a.mu.Lock()
 	mine := a.owner == c

@@ -216,13 +216,26 @@ func (in *Incoming) Close() error {
 // Abort gives up on the content.
 func (in *Incoming) Abort() { _ = in.f.Close() }
 
-// Open returns a content of the current tree, to build another on.
+// Open returns a content of the current tree, to build another on. It looks
+// before whether a program has written to it.
 func (s *Store) Open(sum [32]byte) (*os.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, e := range s.index {
-		if e.Sum == sum && e.Kind != tree.Link {
-			return s.root.Open(folder(s.number) + "/" + e.Path)
+	for i, e := range s.index {
+		if e.Sum != sum || e.Kind == tree.Link {
+			continue
+		}
+		p := folder(s.number) + "/" + e.Path
+		var now mark
+		if err := now.take(s.dir + "/" + p); err != nil {
+			s.damaged[i] = true
+			continue
+		}
+		if now != s.marks[i] {
+			s.check(i, now)
+		}
+		if !s.damaged[i] {
+			return s.root.Open(p)
 		}
 	}
 	return nil, fmt.Errorf("content %x: %w", sum[:6], fs.ErrNotExist)
