@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -56,6 +57,8 @@ type Watcher struct {
 	o    Options
 
 	events  *fsnotify.Watcher // nil: none to be had
+	errs    chan error        // what listen heard
+	heard   sync.WaitGroup    // for listen
 	watched map[string]bool   // by relative folder
 	short   string            // why sweeps remain alone; empty: they do not
 
@@ -73,12 +76,33 @@ func New(root string, o Options) *Watcher {
 	var err error
 	if w.events, err = fsnotify.NewWatcher(); err != nil {
 		w.tooShort(fmt.Errorf("%w (raise fs.inotify.max_user_instances)", err))
+		return w
 	}
+	w.errs = make(chan error, 1)
+	errs := w.events.Errors
+	w.heard.Go(func() { w.listen(errs) })
 	return w
+}
+
+// listen takes errors off fsnotify, which reports some while it holds the lock
+// that Add and Remove wait for: whoever calls those must not be the one who
+// listens. One error stands for all that come before it is looked at.
+func (w *Watcher) listen(errs <-chan error) {
+	defer close(w.errs)
+	for err := range errs {
+		if errors.Is(err, syscall.EINVAL) {
+			continue // the system had ended the watch of a folder that is gone
+		}
+		select {
+		case w.errs <- err:
+		default:
+		}
+	}
 }
 
 // Close releases the watches.
 func (w *Watcher) Close() error {
+	defer w.heard.Wait()
 	if w.events == nil {
 		return nil
 	}
@@ -172,11 +196,11 @@ func (w *Watcher) pause() time.Duration {
 	return quiet
 }
 
-func (w *Watcher) channels() (chan fsnotify.Event, chan error) {
+func (w *Watcher) channels() (<-chan fsnotify.Event, <-chan error) {
 	if w.events == nil {
 		return nil, nil
 	}
-	return w.events.Events, w.events.Errors
+	return w.events.Events, w.errs
 }
 
 // burst is what is known of events that belong together.

@@ -141,3 +141,49 @@ func TestACheckoutUnderWayIsWaitedFor(t *testing.T) {
 		t.Error("looked while git held its lock")
 	}
 }
+
+// The system ends the watches of a folder that moved away and was removed,
+// while the watcher ends them as well.
+func TestAFolderThatMovesAwayAndGoesHoldsUpNothing(t *testing.T) {
+	for range 20 {
+		root, elsewhere := t.TempDir(), filepath.Join(t.TempDir(), "gone")
+		var notes []string
+		w := watch.New(root, watch.Options{Note: func(s string) { notes = append(notes, s) }})
+		w.Enter(".")
+		w.Enter("a")
+		for i := range 200 {
+			dir := fmt.Sprintf("a/%d", i)
+			if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			w.Enter(dir)
+		}
+		w.Enter("a")
+		if err := os.Rename(filepath.Join(root, "a"), elsewhere); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(elsewhere); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan watch.Dirty, 1)
+		go func() {
+			for {
+				if dirty, err := w.Next(t.Context()); err != nil || dirty.All {
+					done <- dirty
+					return
+				}
+			}
+		}()
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatal("the watcher hangs")
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		if len(notes) > 0 {
+			t.Errorf("notes = %q: all that is there can be watched", notes)
+		}
+	}
+}
