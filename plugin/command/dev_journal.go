@@ -1,0 +1,84 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
+)
+
+// settled tells who asked for a version what became of it.
+func (l *loop) settled(v *session.Version, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if waiting := l.backs[v]; waiting != nil {
+		waiting <- err
+		delete(l.backs, v)
+	}
+}
+
+// write records in the journal what was delivered, until the loop ends.
+func (l *loop) write() {
+	complained := false
+	for d := range l.record {
+		if d.Adopted {
+			if g, _, err := l.journal.Find(d.Generation); err == nil && g.TreeDigest == d.Version.Digest {
+				continue // an earlier dev has recorded it
+			}
+		}
+		g := journal.Generation{Generation: d.Generation, TreeDigest: d.Version.Digest, Files: d.files, Time: d.Done.UTC(), Receipts: d.Receipts}
+		err := l.journal.Record(g, d.Version.Index, d.Version.Read)
+		if err != nil && !errors.Is(err, session.ErrChanged) && !complained {
+			complained = true
+			l.f.Streams.Talk("the journal is not complete, so that kubectl ai back may not find a generation: %v", err)
+		}
+	}
+}
+
+// control answers kubectl ai back.
+func (l *loop) control(ctx context.Context) error {
+	path, err := controlSocket(l.f, l.t.rendered, l.t.context)
+	if err == nil {
+		err = serveControl(ctx, path, func(ctx context.Context, r controlRequest) controlAnswer {
+			receipts, err := l.back(ctx, r.Back)
+			if err != nil {
+				return controlAnswer{Error: err.Error()}
+			}
+			return controlAnswer{Receipts: receipts}
+		})
+	}
+	if err != nil {
+		l.f.Streams.Talk("%v", err)
+	}
+	return nil
+}
+
+// back delivers an earlier generation to all ranks once more. The next save
+// delivers the folder's code again.
+func (l *loop) back(ctx context.Context, number uint64) ([]wire.Receipt, error) {
+	v, err := restored(l.journal, number, l.cache)
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	l.mu.Lock()
+	l.backs[v] = done
+	l.mu.Unlock()
+	l.say(devEvent{Kind: "Back", Generation: number, TreeDigest: v.Digest.String()}, "back to generation %d's code", number)
+	l.gang.Publish(ctx, v)
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }), nil
+}
