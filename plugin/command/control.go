@@ -42,7 +42,11 @@ func controlSocket(f *Factory, r *rendered, context string) (string, error) {
 // serveControl answers requests until ctx ends. That it cannot listen costs
 // nothing but the convenience, and is said.
 func serveControl(ctx context.Context, path string, answer func(context.Context, controlRequest) controlAnswer) error {
-	_ = os.Remove(path) // of a dev that was killed; one that runs holds the ranks, and this one is refused there
+	if conn, err := net.Dial("unix", path); err == nil {
+		_ = conn.Close()
+		return nil // a dev that runs holds the ranks; this one is refused there
+	}
+	_ = os.Remove(path) // of a dev that was killed
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return fmt.Errorf("listen for kubectl ai back: %w", err)
