@@ -78,7 +78,7 @@ func (o *BackOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	answer, err := askDev(ctx, socket, controlRequest{Back: o.Generation})
+	answer, err := askDev(ctx, socket, controlRequest{Back: o.Generation, Timeout: o.Timeout})
 	switch {
 	case errors.Is(err, errNoDev):
 		if answer.Receipts, err = o.deliver(ctx, f); err != nil {

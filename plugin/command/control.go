@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
@@ -16,7 +17,8 @@ import (
 // controlRequest is what another command asks of a dev that runs on this
 // machine, as one line of JSON on its socket.
 type controlRequest struct {
-	Back uint64 `json:"back"` // deliver this generation once more
+	Back    uint64        `json:"back"`    // deliver this generation once more
+	Timeout time.Duration `json:"timeout"` // ns, how long all ranks may take
 }
 
 // controlAnswer is the line that comes back.
@@ -53,17 +55,21 @@ func serveControl(ctx context.Context, path string, answer func(context.Context,
 	}
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	defer func() { _ = listener.Close() }()
+	var requests sync.WaitGroup
+	defer requests.Wait()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
 			return nil
 		}
-		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		var request controlRequest
-		if json.NewDecoder(conn).Decode(&request) == nil {
-			_ = json.NewEncoder(conn).Encode(answer(ctx, request))
-		}
-		_ = conn.Close()
+		requests.Go(func() {
+			defer func() { _ = conn.Close() }()
+			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+			var request controlRequest
+			if json.NewDecoder(conn).Decode(&request) == nil {
+				_ = json.NewEncoder(conn).Encode(answer(ctx, request))
+			}
+		})
 	}
 }
 

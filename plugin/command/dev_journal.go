@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -44,6 +45,8 @@ func (l *loop) control(ctx context.Context) error {
 	path, err := controlSocket(l.f, l.t.rendered, l.t.context)
 	if err == nil {
 		err = serveControl(ctx, path, func(ctx context.Context, r controlRequest) controlAnswer {
+			ctx, cancel := context.WithTimeoutCause(ctx, r.Timeout, fmt.Errorf("not all ranks run generation %d's code; a save may have come in between", r.Back))
+			defer cancel()
 			receipts, err := l.back(ctx, r.Back)
 			if err != nil {
 				return controlAnswer{Error: err.Error()}
@@ -74,6 +77,9 @@ func (l *loop) back(ctx context.Context, number uint64) ([]wire.Receipt, error) 
 	case err = <-done:
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+		l.mu.Lock()
+		delete(l.backs, v)
+		l.mu.Unlock()
 	}
 	if err != nil {
 		return nil, err

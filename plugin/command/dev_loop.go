@@ -226,7 +226,11 @@ func (l *loop) delivered(d session.Delivery) {
 	if hasSeen && !d.Adopted {
 		took = fmt.Sprintf(" · verified in %d ms · running in %d ms", d.Staged.Sub(seen).Milliseconds(), d.Done.Sub(seen).Milliseconds())
 	}
-	clear(l.saved)
+	for digest, at := range l.saved {
+		if hasSeen && !at.After(seen) { // the next version's may be there already
+			delete(l.saved, digest)
+		}
+	}
 	how := "running on"
 	if d.Adopted {
 		how = "already running on"

@@ -217,7 +217,10 @@ var errClosing = errors.New("the container ends")
 func (a *Agent) resume() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n, _ := a.store.Current(); n != 0 && !a.closing && a.process == nil && a.run.Generation == n {
+	if n, _ := a.store.Current(); n != 0 && !a.closing && a.process == nil {
+		if a.run.Generation != n { // of an agent before this one
+			a.run = wire.Commit{Generation: n}
+		}
 		a.startLocked(a.run, time.Time{}, time.Time{})
 	}
 }

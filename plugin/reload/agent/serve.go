@@ -50,11 +50,11 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 	if !ok {
 		return
 	}
+	defer a.leave(c)
 	if err := a.welcome(c, hello); err != nil {
 		_ = c.out.Send(wire.Refuse(0, err))
 		return
 	}
-	defer a.leave(c)
 	for {
 		alive()
 		m, err := c.in.Read()
@@ -145,6 +145,7 @@ func (a *Agent) handle(ctx context.Context, c *client, message wire.Message) err
 		}
 		return c.out.Send(&wire.Running{Receipt: *receipt})
 	case *wire.Verify:
+		defer a.sign(c)()
 		number, digest, found, err := a.store.Verify()
 		if err != nil {
 			return a.answer(c, 0, err)

@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"crypto/sha256"
 	"errors"
 	"io"
 	"io/fs"
@@ -9,8 +10,6 @@ import (
 	"path"
 	"strings"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
@@ -73,12 +72,13 @@ func (s *Store) build(p *plan) error {
 			}
 		}
 	}
-	b := &builder{s: s, p: p, placed: map[string]string{}, touched: map[string]bool{}}
+	b := &builder{s: s, p: p}
+	touched := map[string]bool{}
 	for _, e := range changes.Puts {
 		if err := b.place(e); err != nil {
 			return err
 		}
-		b.touched[e.Path] = true
+		touched[e.Path] = true
 	}
 	p.layout = layOut(p.index)
 	p.marks = make([]mark, len(p.index))
@@ -87,7 +87,7 @@ func (s *Store) build(p *plan) error {
 		for j < len(s.index) && s.index[j].Path < e.Path {
 			j++
 		}
-		if !b.touched[e.Path] && j < len(s.index) && s.index[j].Path == e.Path {
+		if !touched[e.Path] && j < len(s.index) && s.index[j].Path == e.Path {
 			p.marks[i] = s.marks[j]
 			continue
 		}
@@ -100,20 +100,15 @@ func (s *Store) build(p *plan) error {
 
 // builder places entries into next.
 type builder struct {
-	s       *Store
-	p       *plan
-	placed  map[string]string // kind and content → a path of the volume that has it
-	touched map[string]bool   // paths of the new tree whose inode is not the old one's, or has another time
-	held    map[[32]byte]int
+	s    *Store
+	p    *plan
+	held map[[32]byte]int
 }
 
-func key(kind tree.Kind, sum [32]byte) string { return string(append([]byte{byte(kind)}, sum[:]...)) }
-
 func (b *builder) place(e tree.Entry) error {
-	s, to, k := b.s, next+"/"+e.Path, key(e.Kind, e.Sum)
+	s, to := b.s, next+"/"+e.Path
 	came := b.p.came[e.Sum]
 	if came == to { // it was written where it belongs
-		b.placed[k] = to
 		return nil
 	}
 	if dir := path.Dir(e.Path); dir != "." {
@@ -125,18 +120,15 @@ func (b *builder) place(e tree.Entry) error {
 		return err
 	}
 	if e.Kind == tree.Link {
+		if e.Target == "" {
+			return ErrBase // restored from a manifest, which has no targets
+		}
 		return s.root.Symlink(e.Target, to)
 	}
-	if from, ok := b.placed[k]; ok {
-		if s.link(from, to) == nil {
-			return nil
-		}
-		return s.copy(from, to, e.Kind)
-	}
-	b.placed[k] = to
+	// Two paths never share an inode, or a program that writes to one of them
+	// would write to the other; nor does a changed mode.
 	if came != "" {
-		// For another path or as another kind: an inode of its own.
-		return s.copy(came, to, e.Kind)
+		return s.copy(came, to, e)
 	}
 	if b.held == nil {
 		b.held = s.held()
@@ -145,14 +137,13 @@ func (b *builder) place(e tree.Entry) error {
 	if !ok {
 		return &MissingError{[][32]byte{e.Sum}}
 	}
-	old := s.index[i]
-	from := folder(s.number) + "/" + old.Path
-	// A changed mode is a new inode, or the old generation would change too.
-	if old.Kind == e.Kind && s.link(from, to) == nil {
-		b.touched[old.Path] = true // its inode has a new time
-		return s.marks[i].take(s.dir + "/" + from)
+	err := s.copy(folder(s.number)+"/"+s.index[i].Path, to, e)
+	var changed *DigestError
+	if errors.As(err, &changed) || errors.Is(err, fs.ErrNotExist) {
+		s.damaged[i] = true // a program has written to it
+		return &MissingError{[][32]byte{e.Sum}}
 	}
-	return s.copy(from, to, e.Kind)
+	return err
 }
 
 // clear removes whatever has a name in next.
@@ -164,14 +155,9 @@ func (s *Store) clear(p string) error {
 	return s.root.RemoveAll(p)
 }
 
-func (s *Store) link(from, to string) error {
-	// Not through the root, which would open every folder on the way: both
-	// paths were checked, and lie in trees that this store made.
-	return unix.Linkat(unix.AT_FDCWD, s.dir+"/"+from, unix.AT_FDCWD, s.dir+"/"+to, 0)
-}
-
-// copy makes an inode of its own.
-func (s *Store) copy(from, to string, kind tree.Kind) error {
+// copy makes an inode of its own. It returns a *DigestError when what is
+// copied is not the entry's content.
+func (s *Store) copy(from, to string, e tree.Entry) error {
 	in, err := s.root.Open(from)
 	if err != nil {
 		return err
@@ -181,8 +167,16 @@ func (s *Store) copy(from, to string, kind tree.Kind) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Chmod(mode(kind)), out.Close())
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(out, h), in)
+	if err = errors.Join(err, out.Chmod(mode(e.Kind)), out.Close()); err != nil {
+		return err
+	}
+	if got := tree.Digest(h.Sum(nil)); got != e.Sum {
+		_ = s.root.Remove(to)
+		return &DigestError{Want: e.Sum, Got: got}
+	}
+	return nil
 }
 
 func mode(kind tree.Kind) fs.FileMode {

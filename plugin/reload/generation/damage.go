@@ -133,7 +133,7 @@ func (s *Store) Verify() (uint64, tree.Digest, []Difference, error) {
 	for i, e := range s.index {
 		sum, kind, err := s.hash(folder(s.number) + "/" + e.Path)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 			differences = append(differences, Difference{e.Path, "missing"})
 			s.damaged[i] = true
 			continue

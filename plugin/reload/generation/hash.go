@@ -18,6 +18,9 @@ func (s *Store) hash(p string) (sum [32]byte, kind tree.Kind, err error) {
 		target, err := s.root.Readlink(p)
 		return sha256.Sum256([]byte(target)), tree.Link, err
 	}
+	if !info.Mode().IsRegular() {
+		return sum, 0, nil // a folder, or a pipe that nobody writes to
+	}
 	f, err := s.root.Open(p)
 	if err != nil {
 		return sum, 0, err

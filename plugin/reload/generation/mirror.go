@@ -234,7 +234,13 @@ func (s *Store) mirrorFile(i int, name string, src, dst int, there bool) error {
 		}
 		return s.root.Symlink(target, to)
 	}
-	return s.copy(from, to, e.Kind)
+	err = s.copy(from, to, e)
+	var changed *DigestError
+	if errors.As(err, &changed) {
+		s.damaged[i] = true
+		return nil
+	}
+	return err
 }
 
 // list returns the names in a folder with their inodes, which the kernel

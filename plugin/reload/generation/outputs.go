@@ -62,10 +62,23 @@ func (s *Store) moveOut(from, p string) error {
 	if err := s.makeRoom(path.Dir(to)); err != nil {
 		return err
 	}
-	if err := s.root.RemoveAll(to); err != nil {
+	// A file that was written again replaces the one that was kept; a folder
+	// of checkpoints is never removed.
+	if info, err := s.root.Lstat(to); err == nil {
+		if info.IsDir() {
+			err = s.aside(to)
+		} else {
+			err = s.root.Remove(to)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.root.Rename(from, to); err != nil {
 		return err
 	}
-	return s.root.Rename(from, to)
+	// If the flip fails, the old process goes on with what it wrote.
+	return s.symlink(depth(from)+to, from)
 }
 
 // makeRoom makes a folder for outputs. An earlier output that stands in the
@@ -81,16 +94,24 @@ func (s *Store) makeRoom(dir string) error {
 	if err == nil && info.IsDir() {
 		return nil
 	}
-	for n := 1; err == nil && n < 1000; n++ {
-		aside := fmt.Sprintf("%s~%d", dir, n)
-		if _, err := s.root.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
-			if err := s.root.Rename(dir, aside); err != nil {
-				return err
-			}
-			break
+	if err == nil {
+		if err := s.aside(dir); err != nil {
+			return err
 		}
 	}
 	return s.root.Mkdir(dir, 0o777)
+}
+
+// aside gives what was kept at a path another name.
+func (s *Store) aside(p string) error {
+	for n := 1; ; n++ {
+		other := fmt.Sprintf("%s~%d", p, n)
+		if _, err := s.root.Lstat(other); errors.Is(err, fs.ErrNotExist) {
+			return s.root.Rename(p, other)
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // expose links what is kept into next, which becomes the current tree, and

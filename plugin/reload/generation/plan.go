@@ -2,6 +2,7 @@ package generation
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
@@ -69,6 +70,7 @@ func (s *Store) Begin(number uint64, base, root tree.Digest) error {
 // drop forgets a plan with all that came for it.
 func (s *Store) drop() {
 	s.plan.closeFolder()
+	_ = s.root.Remove(manifest(s.plan.number))
 	_ = s.root.RemoveAll(incoming)
 	_ = s.root.MkdirAll(incoming, 0o777)
 	s.plan = nil
@@ -119,6 +121,10 @@ func (s *Store) Stage() (tree.Digest, error) {
 	clear(p.came)
 	p.closeFolder()
 	p.opened = false // to be built again, next has to be a mirror first
+	var missing *MissingError
+	if errors.As(err, &missing) { // found only now; what came is to come again
+		return tree.Digest{}, &MissingError{s.missing(p)}
+	}
 	if err != nil {
 		return tree.Digest{}, s.wrap(action, err)
 	}

@@ -140,6 +140,13 @@ func (s *Store) restore() error {
 		return fmt.Errorf("generation %d: %w", n, err)
 	}
 	s.number, s.digest, s.layout = n, sha256.Sum256(raw), layOut(s.index)
+	for i, e := range s.index {
+		if e.Kind == tree.Link { // a manifest has no targets
+			if target, err := s.root.Readlink(folder(n) + "/" + e.Path); err == nil && sha256.Sum256([]byte(target)) == e.Sum {
+				s.index[i].Target = target
+			}
+		}
+	}
 	s.marks = make([]mark, len(s.index))
 	s.rehash()
 	return nil

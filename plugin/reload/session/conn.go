@@ -69,7 +69,10 @@ func (e refusal) Unwrap() error { return e.error }
 
 // unread is a content that cannot be read on this machine; no rank was asked
 // for anything it will not do.
-type unread struct{ error }
+type unread struct {
+	error
+	partly bool // frames before it were sent
+}
 
 func (e unread) Unwrap() error { return e.error }
 
@@ -290,7 +293,10 @@ func (c *conn) send(f *frames, commit *wire.Commit) error {
 		var ready [][]byte
 		var err error
 		if ready, last, err = f.from(n); err != nil {
-			return unread{err}
+			return unread{err, n > 0}
+		}
+		if last && len(ready) == 0 {
+			return errors.New("a difference ended without its last frame")
 		}
 		n += len(ready)
 		for i := range ready {

@@ -74,25 +74,31 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 	}
 	staged, err := g.stage(ctx, number, s.want, behind)
 	if err != nil {
-		g.refused(ctx, s.want, err)
+		g.refused(ctx, s, err)
 		return
 	}
 	staged = append(staged, ready...)
 	d.Staged = time.Now()
 	receipts := make([]*wire.Receipt, len(staged))
+	errs := make([]error, len(staged))
 	var group errgroup.Group
 	for i, c := range staged {
 		group.Go(func() error {
-			r, err := c.commit(ctx, s.want, commit, false)
-			if err != nil {
-				c.close(err) // it is dialled again, and brought here then
-				return nil
+			if receipts[i], errs[i] = c.commit(ctx, s.want, commit, false); errs[i] == nil {
+				c.welcome.Receipt, c.reported = receipts[i], true
 			}
-			receipts[i], c.welcome.Receipt, c.reported = r, r, true
 			return nil
 		})
 	}
 	_ = group.Wait()
+	var refusals []error
+	for i, c := range staged {
+		if errs[i] != nil {
+			if why, fatal := g.verdict(c, number, errs[i]); fatal {
+				refusals = append(refusals, why)
+			}
+		}
+	}
 	for _, r := range receipts {
 		if r != nil {
 			d.Receipts = append(d.Receipts, *r)
@@ -103,6 +109,11 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 	s.generation = number
 	if len(d.Receipts) > 0 {
 		g.events.Delivered(d)
+	}
+	if len(refusals) > 0 { // these ranks run on as they were, until the next version
+		g.refused(ctx, s, errors.Join(refusals...))
+	} else if len(d.Receipts) == len(conns) {
+		s.want.forget()
 	}
 }
 
@@ -130,11 +141,12 @@ func (g *Gang) deliverAlone(ctx context.Context, s *state, d Delivery, c *conn, 
 		d.Receipts, d.Done = append(d.Receipts, *r), time.Now()
 		d.SentBytes += c.out.Sent()
 		s.generation = commit.Generation
+		s.want.forget()
 		g.events.Delivered(d)
 		return
 	}
 	if why, fatal := g.verdict(c, commit.Generation, err); fatal {
-		g.refused(ctx, s.want, why)
+		g.refused(ctx, s, why)
 	}
 }
 
@@ -142,13 +154,18 @@ func (g *Gang) deliverAlone(ctx context.Context, s *state, d Delivery, c *conn, 
 // if it stays another, the next scan has brought that by then.
 const retryAfter = 200 * time.Millisecond
 
-// refused tells why no rank changed.
-func (g *Gang) refused(ctx context.Context, v *Version, err error) {
+// refused tells why a version is not what the ranks run. One that was to come
+// back is given up for the one before, or a rank that joins would get neither.
+func (g *Gang) refused(ctx context.Context, s *state, err error) {
+	v := s.want
 	switch {
 	case ctx.Err() != nil:
 	case errors.Is(err, ErrChanged):
 		g.wakeAfter(ctx, retryAfter)
 	default:
+		if v.Again && s.generation == 0 && s.before != nil {
+			s.want, s.generation = s.before, s.beforeAs
+		}
 		g.events.Refused(v, err)
 	}
 }
@@ -162,7 +179,9 @@ func (g *Gang) verdict(c *conn, number uint64, err error) (error, bool) {
 	case errors.As(err, &refused):
 		return &RankError{c.rank, fmt.Errorf("refused generation %d: %w", number, err)}, true
 	case errors.As(err, &local):
-		// The rank may hold a part of what is not sent any more.
+		if local.partly {
+			c.close(err) // the rank waits for what is not sent any more
+		}
 		return err, true
 	}
 	// The stream failed, or an answer makes no sense: what the rank holds by

@@ -28,12 +28,15 @@ func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, pu
 		key.base = base.Digest()
 	}
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	if f, ok := v.encoded[key]; ok {
+	f, ok := v.encoded[key]
+	if !ok {
+		f = newFrames()
+		v.encoded[key] = f
+	}
+	v.mu.Unlock()
+	if ok {
 		return f
 	}
-	f := newFrames()
-	v.encoded[key] = f
 	changes := v.Index.Diff(base)
 	b := &framer{to: f, head: wire.Prepare{Generation: number, Base: key.base, Root: v.Digest, Alone: alone}}
 	for _, gone := range changes.Deletes {
@@ -55,13 +58,29 @@ func (v *Version) frames(ctx context.Context, number uint64, base tree.Index, pu
 		sent[e.Sum] = true
 		puts = append(puts, put{entry: e, old: old, have: have || e.Kind == tree.Link})
 	}
-	make := func() { f.end(b.flushLast(v.encodeAll(ctx, b, puts))) }
-	if len(puts) < background {
-		make()
-	} else {
-		go make() // ends by itself, or with ctx
-	}
+	v.fill(ctx, f, b, puts, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.encoded, key) // a file may be as it was when this is tried again
+	})
 	return f
+}
+
+// fill makes frames, in the background where they are many: it ends by itself
+// or with ctx.
+func (v *Version) fill(ctx context.Context, f *frames, b *framer, puts []put, failed func()) {
+	fill := func() {
+		err := v.encodeAll(ctx, b, puts)
+		if err != nil {
+			failed()
+		}
+		f.end(b.last(), err)
+	}
+	if len(puts) < background {
+		fill()
+	} else {
+		go fill()
+	}
 }
 
 // contents returns frames that carry what a rank asked for by NEED, whole.
@@ -83,15 +102,10 @@ func (v *Version) contents(ctx context.Context, number uint64, base tree.Index, 
 		}
 	}
 	if len(wanted) > 0 {
-		f.end(fmt.Errorf("the rank asks for %d unknown contents", len(wanted)))
+		f.end(nil, fmt.Errorf("the rank asks for %d unknown contents", len(wanted)))
 		return f
 	}
-	make := func() { f.end(b.flushLast(v.encodeAll(ctx, b, puts))) }
-	if len(puts) < background {
-		make()
-	} else {
-		go make()
-	}
+	v.fill(ctx, f, b, puts, func() {})
 	return f
 }
 
@@ -117,9 +131,13 @@ func (f *frames) add(frame []byte) {
 	f.more.Broadcast()
 }
 
-func (f *frames) end(err error) {
+// end adds the last frame, or says why there is none.
+func (f *frames) end(frame []byte, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if err == nil {
+		f.all = append(f.all, frame)
+	}
 	f.done, f.err = true, err
 	f.more.Broadcast()
 }
@@ -234,21 +252,20 @@ func (b *framer) put(p *put) {
 
 func (b *framer) grow(n int) {
 	if b.size += n; b.size >= frameBytes {
-		b.flush(true)
+		b.flush()
 	}
 }
 
-func (b *framer) flush(more bool) {
-	m := b.head
-	m.More, m.Deletes, m.Puts = more, b.now.Deletes, b.now.Puts
-	b.to.add(wire.Frame(&m))
+func (b *framer) flush() {
+	b.to.add(b.frame(true))
 	b.now, b.size = wire.Prepare{}, 0
 }
 
-// flushLast makes the last frame, unless something failed before.
-func (b *framer) flushLast(err error) error {
-	if err == nil {
-		b.flush(false)
-	}
-	return err
+// last returns the frame that ends the difference.
+func (b *framer) last() []byte { return b.frame(false) }
+
+func (b *framer) frame(more bool) []byte {
+	m := b.head
+	m.More, m.Deletes, m.Puts = more, b.now.Deletes, b.now.Puts
+	return wire.Frame(&m)
 }

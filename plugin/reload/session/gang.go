@@ -19,7 +19,8 @@ type Events struct {
 	Connected func(Connection)
 	// Delivered says that all connected ranks run a generation.
 	Delivered func(Delivery)
-	// Refused says that a version could not be delivered: no rank changed.
+	// Refused says that a version could not be delivered. The ranks that
+	// refused it run on as they were; so do all where none has begun.
 	Refused func(v *Version, err error)
 	// Lost says that the stream to a rank ended; it is dialled again.
 	Lost func(rank Rank, err error)
@@ -88,7 +89,9 @@ type state struct {
 	conns      map[string]*conn
 	dialing    map[string]context.CancelFunc
 	want       *Version
-	generation uint64 // of want; 0: not delivered yet
+	generation uint64   // of want; 0: not delivered yet
+	before     *Version // what ran before want, as generation beforeAs
+	beforeAs   uint64
 	highest    uint64 // ever seen on a rank
 	run        string // name of runFor's run
 	runFor     uint64
@@ -157,6 +160,9 @@ func (g *Gang) Run(ctx context.Context) error {
 			if s.want != nil && s.want.Digest == v.Digest && s.generation != 0 && !v.Again {
 				continue
 			}
+			if s.generation != 0 {
+				s.before, s.beforeAs = s.want, s.generation
+			}
 			s.want, s.generation = v, 0
 			g.settle(ctx, s)
 		case <-g.wake:
@@ -194,7 +200,11 @@ func (g *Gang) connect(ctx context.Context, fail context.CancelCauseFunc, s *sta
 		for {
 			c, err := open(dialCtx, g.dial, r, wire.Hello{Role: wire.Owner, Session: g.session, Owner: g.client}, &g.events, g.Heartbeat)
 			if err == nil {
-				send(dialCtx, g.up, c)
+				select {
+				case g.up <- c:
+				case <-dialCtx.Done():
+					c.close(io.EOF)
+				}
 				return
 			}
 			// The relay of a client that was cut takes a moment to go.

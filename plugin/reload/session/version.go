@@ -87,6 +87,13 @@ func (v *Version) Read(e tree.Entry) ([]byte, error) {
 	return content, nil
 }
 
+// forget drops frames that every rank has: they are as large as the tree.
+func (v *Version) forget() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	clear(v.encoded)
+}
+
 // Warm reads contents into the cache, so that the next edit of a file that
 // this session has not sent yet travels as a difference too.
 func (v *Version) Warm(ctx context.Context) {

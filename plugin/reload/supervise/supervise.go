@@ -110,6 +110,11 @@ func (p *Process) Stop(sig syscall.Signal, grace time.Duration) {
 	if p.PID == 0 {
 		return
 	}
+	select {
+	case <-p.Done: // its number may be another's by now
+		return
+	default:
+	}
 	_ = syscall.Kill(-p.PID, sig)
 	_ = syscall.Kill(-p.PID, syscall.SIGCONT) // one that was stopped hears nothing else
 	timer := time.NewTimer(grace)
