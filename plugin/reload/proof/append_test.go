@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/reloadtest"
@@ -74,7 +75,7 @@ func (s *spoiled) spoil(do string) tree.Digest {
 	reloadtest.Await(s.t, func() string {
 		if dir, err := s.pod.Current(); err != nil {
 			return err.Error()
-		} else if lines, err := reloadtest.Manifest(filepath.Join(dir, "pkg")); err != nil || len(lines) > 0 && lines[0] == original[0] {
+		} else if lines, err := reloadtest.Manifest(filepath.Join(dir, "pkg")); err != nil || slices.Contains(lines, original[0]) {
 			return "the program has not changed its source yet"
 		}
 		return ""
