@@ -85,7 +85,7 @@ type member struct {
 
 func newRendezvous(t *testing.T, ranks int) *rendezvous {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "rendezvous")
+	dir, err := os.MkdirTemp("", "rendezvous") //nolint:usetesting // a socket's path is at most 107 bytes
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	r := &rendezvous{t: t, ranks: ranks, addr: filepath.Join(dir, "s"), waiting: map[string]map[int]*member{}, steps: map[string]int{}}

@@ -43,8 +43,10 @@ func TestAnIdleStreamThatFallsSilentIsReplaced(t *testing.T) {
 // The other end falls silent before it has said HELLO.
 func TestADialThatFallsSilentIsGivenUp(t *testing.T) {
 	for _, at := range []reloadtest.Fault{
-		{Toward: reloadtest.ToAgent, Stall: true}, {Toward: reloadtest.ToAgent, After: 30, Stall: true},
-		{Toward: reloadtest.ToGang, Stall: true}, {Toward: reloadtest.ToGang, After: 30, Stall: true},
+		{Toward: reloadtest.ToAgent, Stall: true},
+		{Toward: reloadtest.ToAgent, After: 30, Stall: true},
+		{Toward: reloadtest.ToGang, Stall: true},
+		{Toward: reloadtest.ToGang, After: 30, Stall: true},
 	} {
 		t.Run(fmt.Sprintf("%d bytes toward %d", at.After, at.Toward), func(t *testing.T) {
 			t.Parallel()

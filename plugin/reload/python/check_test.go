@@ -44,7 +44,7 @@ func errorsOf(t testing.TB, err error) []SyntaxError {
 	t.Helper()
 	var all []SyntaxError
 	list := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // errors.Join gives it bare
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		list = joined.Unwrap()
 	}
 	for _, err := range list {
@@ -85,9 +85,23 @@ func TestWhatDoesNotCompileIsNamedWithItsLine(t *testing.T) {
 		path string
 		line int // 0: no error
 	}{
-		{"good.py", 0}, {"broken.py", 3}, {"pkg/λ\n.py", 1}, {"return.py", 2}, {"latin.py", 0}, {"bytes.py", 2},
-		{"encoding.py", 1}, {"bom.py", 0}, {"warns.py", 0}, {"huge.py", 0}, {"empty.py", 0}, {"notes.txt", 0}, {"none.pyi", 0},
-		{"folder.py", 0}, {"link.py", 0}, {"fifo.py", 0}, {"deleted.py", 0},
+		{"good.py", 0},
+		{"broken.py", 3},
+		{"pkg/λ\n.py", 1},
+		{"return.py", 2},
+		{"latin.py", 0},
+		{"bytes.py", 2},
+		{"encoding.py", 1},
+		{"bom.py", 0},
+		{"warns.py", 0},
+		{"huge.py", 0},
+		{"empty.py", 0},
+		{"notes.txt", 0},
+		{"none.pyi", 0},
+		{"folder.py", 0},
+		{"link.py", 0},
+		{"fifo.py", 0},
+		{"deleted.py", 0},
 	} {
 		found := errorsOf(t, c.Check(t.Context(), Change{Dir: dir, Paths: []string{tc.path}}))
 		switch {

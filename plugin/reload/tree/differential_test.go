@@ -270,12 +270,13 @@ func (d *drawer) fitting(pattern string, n int) func(func(string) bool) {
 				i := strings.IndexAny(p, "*?[")
 				end := i + 1
 				with := d.pick("", "a", "b.c", "9")
-				if p[i] == '[' {
+				switch p[i] {
+				case '[':
 					if j := strings.IndexByte(p[i+1:], ']'); j >= 0 {
 						end = i + j + 2
 					}
 					with = d.pick("a", "c", "o", "7")
-				} else if p[i] == '?' {
+				case '?':
 					with = d.pick("a", "/", "é")
 				}
 				p = p[:i] + with + p[end:]

@@ -110,7 +110,7 @@ func (e *explainer) explain(ctx context.Context, path string) (Explanation, erro
 	if path == "." {
 		return Explanation{Path: path, Included: true, Cause: NoRule}, nil
 	}
-	if err := CheckPath(path); err != nil && !(fs.ValidPath(path) && strings.HasPrefix(path+"/", Reserved+"/")) {
+	if err := CheckPath(path); err != nil && (!fs.ValidPath(path) || !strings.HasPrefix(path+"/", Reserved+"/")) {
 		return Explanation{}, err
 	}
 	above, err := e.folder(ctx, parentOf(path))

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,7 +46,8 @@ func gitIn(t testing.TB, dir string, stdin ...string) func(args ...string) strin
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		out, err := cmd.Output()
-		if exit, ok := err.(*exec.ExitError); err != nil && (!ok || exit.ExitCode() != 1 || args[0] != "check-ignore") {
+		var exit *exec.ExitError
+		if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1 || args[0] != "check-ignore") {
 			t.Fatalf("git %v: %v\n%s", args, err, said.String())
 		}
 		return string(out)

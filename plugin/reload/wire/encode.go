@@ -9,7 +9,9 @@ import (
 
 // Each message's fields, written and read in one order.
 
+// Type implements Message.
 func (m *Hello) Type() Type { return TypeHello }
+
 func (m *Hello) encode(e *encoder) {
 	e.uint(m.Min)
 	e.uint(m.Max)
@@ -17,6 +19,7 @@ func (m *Hello) encode(e *encoder) {
 	e.text(m.Session)
 	e.text(m.Owner)
 }
+
 func (m *Hello) decode(d *decoder) {
 	m.Min, m.Max, m.Role, m.Session, m.Owner = d.uint(), d.uint(), Role(d.byte()), d.text(), d.text()
 	if d.err == nil && (m.Role < Owner || m.Role > Observer) {
@@ -24,7 +27,9 @@ func (m *Hello) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Welcome) Type() Type { return TypeWelcome }
+
 func (m *Welcome) encode(e *encoder) {
 	e.uint(m.Version)
 	for _, s := range []string{m.Pod, m.PodUID, m.Container} {
@@ -37,6 +42,7 @@ func (m *Welcome) encode(e *encoder) {
 		m.Receipt.encode(e)
 	}
 }
+
 func (m *Welcome) decode(d *decoder) {
 	m.Version = d.uint()
 	for _, s := range []*string{&m.Pod, &m.PodUID, &m.Container} {
@@ -49,7 +55,9 @@ func (m *Welcome) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Prepare) Type() Type { return TypePrepare }
+
 func (m *Prepare) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.sum(m.Base)
@@ -66,6 +74,7 @@ func (m *Prepare) encode(e *encoder) {
 		m.Puts[i].encode(e)
 	}
 }
+
 func (m *Prepare) decode(d *decoder) {
 	m.Generation, m.Base, m.Root, m.More, m.Again, m.Alone = d.uint(), tree.Digest(d.sum()), tree.Digest(d.sum()), d.flag(), d.flag(), d.flag()
 	for range d.count(1) {
@@ -112,16 +121,21 @@ func (p *Put) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Staged) Type() Type { return TypeStaged }
+
 func (m *Staged) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.sum(m.Digest)
 }
+
 func (m *Staged) decode(d *decoder) {
 	m.Generation, m.Digest = d.uint(), tree.Digest(d.sum())
 }
 
+// Type implements Message.
 func (m *Need) Type() Type { return TypeNeed }
+
 func (m *Need) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.count(len(m.Sums))
@@ -129,6 +143,7 @@ func (m *Need) encode(e *encoder) {
 		e.sum(s)
 	}
 }
+
 func (m *Need) decode(d *decoder) {
 	m.Generation = d.uint()
 	for range d.count(32) {
@@ -136,7 +151,9 @@ func (m *Need) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Refused) Type() Type { return TypeRefused }
+
 func (m *Refused) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.text(m.Code)
@@ -146,6 +163,7 @@ func (m *Refused) encode(e *encoder) {
 		e.text(m.Fields[k])
 	}
 }
+
 func (m *Refused) decode(d *decoder) {
 	m.Generation, m.Code = d.uint(), d.text()
 	last := ""
@@ -162,13 +180,16 @@ func (m *Refused) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Commit) Type() Type { return TypeCommit }
+
 func (m *Commit) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.text(m.Run)
 	e.uint(m.Port)
 	e.flag(m.Pipelined)
 }
+
 func (m *Commit) decode(d *decoder) {
 	m.Generation, m.Run, m.Port, m.Pipelined = d.uint(), d.text(), d.uint(), d.flag()
 	if d.err == nil && m.Port > 65535 {
@@ -176,30 +197,38 @@ func (m *Commit) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Running) Type() Type        { return TypeRunning }
 func (m *Running) encode(e *encoder) { m.Receipt.encode(e) }
 func (m *Running) decode(d *decoder) { m.Receipt.decode(d) }
 
+// Type implements Message.
 func (m *Exited) Type() Type { return TypeExited }
+
 func (m *Exited) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.number(m.PID, 0)
 	e.number(m.Code, 0)
 	e.text(m.Message)
 }
+
 func (m *Exited) decode(d *decoder) {
 	m.Generation, m.PID, m.Code, m.Message = d.uint(), d.number(0), d.number(0), d.text()
 }
 
+// Type implements Message.
 func (m *Notice) Type() Type        { return TypeNotice }
 func (m *Notice) encode(e *encoder) { e.text(m.Text) }
 func (m *Notice) decode(d *decoder) { m.Text = d.text() }
 
+// Type implements Message.
 func (m *Verify) Type() Type      { return TypeVerify }
 func (m *Verify) encode(*encoder) {}
 func (m *Verify) decode(*decoder) {}
 
+// Type implements Message.
 func (m *Verified) Type() Type { return TypeVerified }
+
 func (m *Verified) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.sum(m.Digest)
@@ -210,6 +239,7 @@ func (m *Verified) encode(e *encoder) {
 		e.text(x.What)
 	}
 }
+
 func (m *Verified) decode(d *decoder) {
 	m.Generation, m.Digest, m.Total = d.uint(), tree.Digest(d.sum()), d.number(0)
 	for range d.count(2) {
@@ -217,10 +247,12 @@ func (m *Verified) decode(d *decoder) {
 	}
 }
 
+// Type implements Message.
 func (m *Ping) Type() Type      { return TypePing }
 func (m *Ping) encode(*encoder) {}
 func (m *Ping) decode(*decoder) {}
 
+// Type implements Message.
 func (m *Pong) Type() Type      { return TypePong }
 func (m *Pong) encode(*encoder) {}
 func (m *Pong) decode(*decoder) {}

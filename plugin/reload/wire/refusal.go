@@ -105,7 +105,7 @@ func (e *AgentError) Error() string { return e.Text }
 func Refuse(generation uint64, err error) *Refused {
 	m := &Refused{Generation: generation, Fields: map[string]string{}}
 	number := func(key string, n uint64) { m.Fields[key] = strconv.FormatUint(n, 10) }
-	switch e := as(err).(type) {
+	switch e := as(err).(type) { //nolint:errorlint // as has unwrapped it
 	case *BusyError:
 		m.Code = codeBusy
 		m.Fields["owner"] = cut(e.Owner)

@@ -177,7 +177,7 @@ func TestAnAgentsErrorIsTheSameTypeOnTheLaptop(t *testing.T) {
 		&wire.AgentError{Text: "anything"},
 	} {
 		sent := stream(t, wire.Refuse(3, errors.Join(errors.New("around"), want)))
-		if e, ok := want.(*wire.AgentError); ok {
+		if e, ok := want.(*wire.AgentError); ok { //nolint:errorlint // the table gives it bare
 			sent = stream(t, wire.Refuse(3, e))
 		}
 		got, _ := readAll(bytes.NewReader(sent))
