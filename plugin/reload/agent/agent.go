@@ -6,6 +6,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log"
 	"net"
 	"os"
@@ -71,6 +72,7 @@ type Agent struct {
 	run     wire.Commit // how the current process was started
 	owner   *client     // the one that delivers; nil: none
 	closing bool        // nothing is started any more
+	full    bool        // it was said that the volume fills
 }
 
 // New opens the code volume.
@@ -136,6 +138,14 @@ func (a *Agent) Run(ctx context.Context) int {
 func (a *Agent) settleNow() {
 	if err := a.store.Settle(); err != nil {
 		a.Log.Printf("%v", err) // the next save meets the same and refuses
+	}
+	free, full := a.store.Room()
+	a.mu.Lock()
+	owner, said := a.owner, a.full
+	a.full = full
+	a.mu.Unlock()
+	if full && !said && owner != nil {
+		_ = owner.out.Send(&wire.Notice{Text: fmt.Sprintf("the volume at %s is filling up, %d MiB are free: a save that does not fit is refused", a.Mount, free>>20)})
 	}
 	a.rest.Reset(restAfter)
 }

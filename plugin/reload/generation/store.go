@@ -35,6 +35,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
@@ -213,6 +215,24 @@ func (s *Store) Commit(number uint64) error {
 	s.layout.stamp(top)
 	closeFolder(top)
 	return nil
+}
+
+// full is the part of a volume from which on its user hears of it.
+const full = 0.8
+
+// Room returns the bytes that are free on the volume, and whether it is so
+// full that a generation or two more may not fit.
+func (s *Store) Room() (free int64, filling bool) {
+	var st unix.Statfs_t
+	if unix.Statfs(s.dir, &st) != nil || st.Blocks == 0 {
+		return 0, false
+	}
+	free = int64(st.Bavail) * st.Bsize
+	s.mu.Lock()
+	size := s.index.Size()
+	s.mu.Unlock()
+	// On a large disk, a fifth of it is plenty whatever is used.
+	return free, float64(st.Bavail) < (1-full)*float64(st.Blocks) && free < 10*size+(64<<20)
 }
 
 // Settle does between saves what a save should not wait for: it looks for

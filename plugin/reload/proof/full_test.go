@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -121,5 +122,30 @@ func TestAVolumeFilledByItsProgramIsNoLossEither(t *testing.T) {
 	kept, err := os.ReadFile(checkpoint)
 	if err != nil || string(kept) != noise(1, 1<<10) {
 		t.Errorf("the program's own file changed: %d bytes, %v", len(kept), err)
+	}
+}
+
+func TestAVolumeThatFillsIsSaidOnceAndBeforeItIsFull(t *testing.T) {
+	pod := reloadtest.StartPod(t, reloadtest.PodOptions{Mount: smallVolume(t)})
+	l := reloadtest.StartLaptop(t, reloadtest.Options{Still: true}, pod)
+	stamp(t, l.Dir, 0)
+	l.Publish()
+	l.Settle()
+	save(t, l.Dir, "big", noise(1, 1700<<10))
+	l.Publish()
+	l.Settle()
+	reloadtest.Await(t, func() string {
+		if len(l.Notices()) == 0 {
+			return "nobody said that the volume fills"
+		}
+		return ""
+	})
+	for i := range 3 {
+		stamp(t, l.Dir, i+1)
+		l.Publish()
+		l.Settle()
+	}
+	if got := l.Notices(); len(got) != 1 || !strings.Contains(got[0], "MiB are free") {
+		t.Errorf("notices = %q", got)
 	}
 }

@@ -50,6 +50,7 @@ type Laptop struct {
 	deliveries []session.Delivery
 	refusals   []error
 	reports    []error
+	notices    []string
 	lost       int
 	ended      error // why the gang ended by itself
 }
@@ -80,6 +81,11 @@ func StartLaptop(t testing.TB, o Options, pods ...*Pod) *Laptop {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.refusals = append(l.refusals, err)
+		},
+		Notice: func(_ session.Rank, text string) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.notices = append(l.notices, text)
 		},
 		Lost: func(session.Rank, error) {
 			l.mu.Lock()
@@ -220,6 +226,13 @@ func (l *Laptop) Reports() []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]error(nil), l.reports...)
+}
+
+// Notices returns the words of agents for people.
+func (l *Laptop) Notices() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]string(nil), l.notices...)
 }
 
 // Lost returns how often the stream to a rank was lost.
