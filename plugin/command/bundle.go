@@ -41,6 +41,7 @@ func render(dir, environment, namespace string) (*rendered, error) {
 	if err != nil {
 		return nil, err
 	}
+	workload.NumberRanks(targets)
 	r := &rendered{project: p, env: env, objects: objects, targets: targets}
 	switch {
 	case namespace != "":
