@@ -21,8 +21,9 @@ func operations() int {
 }
 
 // names that editors, people and tools give; none that a shell script could
-// not list line by line, because a shell script is the judge here.
-var names = []string{"a.py", "b.py", "with space", "quo\"te", "it's", "café.py", "cafe\u0301.py", "$(reboot)", "-rf", "日本語", "#hash", "x;y", "[a]", "d1", "d2", "d3"}
+// not list line by line, because a shell script is the judge here. No Python:
+// what would not compile is not delivered.
+var names = []string{"a.txt", "b.cfg", "with space", "quo\"te", "it's", "café.txt", "cafe\u0301.txt", "$(reboot)", "-rf", "日本語", "#hash", "x;y", "[a]", "d1", "d2", "d3"}
 
 // TestRanksHoldWhatRandomOperationsLeave is the engine's own proof, once more
 // through a real cluster: after every hundred operations find, sort and
