@@ -104,10 +104,6 @@ func (a *Agent) spec(m wire.Commit, digest string) supervise.Spec {
 		set("KUBECTL_AI_RUN", m.Run)
 		set("PET_RDZV_ID", m.Run)
 	}
-	if m.Port != 0 && at("MASTER_PORT") >= 0 {
-		set("MASTER_PORT", strconv.FormatUint(m.Port, 10))
-		set("PET_MASTER_PORT", strconv.FormatUint(m.Port, 10))
-	}
 	if at("PYTHONUNBUFFERED") < 0 { // logs are read while the process runs
 		set("PYTHONUNBUFFERED", "1")
 	}

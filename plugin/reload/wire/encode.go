@@ -186,15 +186,11 @@ func (m *Commit) Type() Type { return TypeCommit }
 func (m *Commit) encode(e *encoder) {
 	e.uint(m.Generation)
 	e.text(m.Run)
-	e.uint(m.Port)
 	e.flag(m.Pipelined)
 }
 
 func (m *Commit) decode(d *decoder) {
-	m.Generation, m.Run, m.Port, m.Pipelined = d.uint(), d.text(), d.uint(), d.flag()
-	if d.err == nil && m.Port > 65535 {
-		d.fail("port %d", m.Port)
-	}
+	m.Generation, m.Run, m.Pipelined = d.uint(), d.text(), d.flag()
 }
 
 // Type implements Message.

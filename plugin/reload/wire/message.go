@@ -211,8 +211,6 @@ type Commit struct {
 	// Run is the same text on all ranks and new for each start of the gang:
 	// their rendezvous.
 	Run string
-	// Port is a TCP port for that rendezvous; 0: the bundle's own stays.
-	Port uint64
 	// Pipelined: sent before STAGED was seen; silently dropped when the
 	// generation could not be staged.
 	Pipelined bool

@@ -53,7 +53,7 @@ func one() []wire.Message {
 		&wire.Staged{Generation: 8, Digest: tree.Digest(sum(5))},
 		&wire.Need{Generation: 8, Sums: [][32]byte{sum(6), sum(7)}},
 		&wire.Refused{Generation: 8, Code: "no-space", Fields: map[string]string{"path": "/app", "need": "1", "free": "0"}},
-		&wire.Commit{Generation: 8, Run: "8-cd", Port: 29500, Pipelined: true},
+		&wire.Commit{Generation: 8, Run: "8-cd", Pipelined: true},
 		&wire.Running{Receipt: receipt},
 		&wire.Exited{Generation: 7, PID: 42, Code: 137, Message: "killed"},
 		&wire.Notice{Text: "n"},
