@@ -27,13 +27,18 @@ func TestReload(t *testing.T) {
 			fmt.Printf("%s: absent\n", name)
 		}
 	}
-	dev := b.startDev(b.ours)
+	d := b.startDev(b.ours)
 	peers := b.peers()
-	b.edits(dev, peers)
-	b.oneLine(dev)
-	b.burst(dev, peers)
-	b.large(dev, peers)
-	b.first(dev, peers)
+	for _, m := range []struct {
+		name    string
+		measure func(*dev, []*peer)
+	}{
+		{"edits", b.edits}, {"line", b.oneLine}, {"burst", b.burst}, {"large", b.large}, {"first", b.first}, {"deletion", b.deletion},
+	} {
+		if only := os.Getenv("KUBECTL_AI_BENCH_ONLY"); only == "" || only == m.name {
+			m.measure(d, peers)
+		}
+	}
 	load, _ = os.ReadFile("/proc/loadavg")
 	fmt.Printf("load average at the end %s", load)
 }
@@ -116,7 +121,7 @@ func (b *bench) edits(d *dev, peers []*peer) {
 }
 
 // oneLine: what an edit of one line in a file of 15 KB takes on the wire.
-func (b *bench) oneLine(d *dev) {
+func (b *bench) oneLine(d *dev, _ []*peer) {
 	path := filepath.Join(b.ours, "src", "model.py")
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -242,6 +247,38 @@ func (b *bench) first(d *dev, peers []*peer) {
 		}
 	}
 	r.print(b.t)
+}
+
+// deletion: how long after it is Running a pod that takes a deleted one's
+// place runs the code. Peers leave it with what is in its image, or with
+// nothing, so that there is no ratio.
+func (b *bench) deletion(d *dev, _ []*peer) {
+	phases := newLines()
+	watch := b.kubectl("get", "pods", "-n", "reload", "--watch", "--no-headers", "-o", "custom-columns=NAME:.metadata.name,PHASE:.status.phase")
+	watch.Stdout = phases
+	if err := watch.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	defer func() { _ = watch.Process.Kill(); _ = watch.Wait() }()
+	var took []time.Duration
+	for i := range max(5, rounds()/10) {
+		text := fmt.Sprintf("deletion %d", i)
+		b.write(filepath.Join(b.ours, "src"), "generation.txt", text+"\n")
+		d.said.await(b.t, text, endsWith(text))
+		old := b.pod("reload")
+		if out, err := b.kubectl("delete", "pod", "-n", "reload", old, "--wait=false").CombinedOutput(); err != nil {
+			b.t.Fatalf("%v: %s", err, out)
+		}
+		running := phases.await(b.t, "another pod that is Running", func(line string) bool {
+			name, phase, _ := strings.Cut(line, " ")
+			return name != old && strings.TrimSpace(phase) == "Running"
+		})
+		took = append(took, max(0, d.said.await(b.t, text, endsWith(text)).at.Sub(running.at)))
+	}
+	fmt.Printf("%-30s %-22s n %3d  %16s ms  2,000 wanted in the median\n", "pod deleted: Running → code", "kubectl ai", len(took), spread(took))
+	if os.Getenv("KUBECTL_AI_BENCH_GATE") != "" && quantile(took, 0.5) > 2*time.Second {
+		b.t.Errorf("%v from Running to the code", quantile(took, 0.5))
+	}
 }
 
 // pod returns the name of the newest pod in a namespace.

@@ -36,11 +36,12 @@ type Follower struct {
 func (f *Follower) Run(ctx context.Context, gang *Gang) error {
 	watcher := watch.New(f.Root, f.Watch)
 	defer func() { _ = watcher.Close() }()
+	dirty := watch.Dirty{All: true}
 	options := f.Tree
 	options.Enter = watcher.Enter
+	options.Read = func(e tree.Entry, content []byte) { f.Cache.offer(e.Sum, content, dirty.All) }
 	scanner := tree.NewScanner(f.Root, options)
 	var last tree.Digest
-	dirty := watch.Dirty{All: true}
 	for {
 		seen := time.Now()
 		var index tree.Index

@@ -133,6 +133,14 @@ func (c *Cache) full() bool {
 	return c.size > c.max*3/4
 }
 
+// offer takes what a scan has read, so that it is not read again to be sent.
+// Of a scan of everything that is only what there is room for.
+func (c *Cache) offer(sum [32]byte, content []byte, everything bool) {
+	if !everything || !c.full() {
+		c.put(sum, content)
+	}
+}
+
 func (c *Cache) put(sum [32]byte, content []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

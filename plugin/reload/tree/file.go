@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -51,8 +52,9 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b 
 const attempts = 8
 
 // load fills the entry from the file at full, again when the file changes
-// meanwhile. It returns fs.ErrNotExist when the file is gone.
-func (f *file) load(full string) error {
+// meanwhile, and hands its content to keep if that is not nil. It returns
+// fs.ErrNotExist when the file is gone.
+func (f *file) load(full string, keep func(Entry, []byte)) error {
 	for range attempts {
 		before, err := os.Lstat(full)
 		if err != nil {
@@ -60,6 +62,7 @@ func (f *file) load(full string) error {
 		}
 		id := identify(before)
 		entry := Entry{Path: f.Path}
+		var content *[]byte
 		switch {
 		case before.Mode()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(full)
@@ -76,7 +79,10 @@ func (f *file) load(full string) error {
 			if before.Mode()&0o100 != 0 {
 				entry.Kind = Executable
 			}
-			if entry.Sum, entry.Size, err = hash(full, before); err != nil {
+			if keep != nil && before.Size() <= ReadBytes {
+				content = new([]byte)
+			}
+			if entry.Sum, entry.Size, err = hash(full, before, content); err != nil {
 				if errors.Is(err, errMoved) {
 					continue
 				}
@@ -91,6 +97,9 @@ func (f *file) load(full string) error {
 		}
 		if identify(after) == id {
 			f.Entry, f.id, f.read = entry, id, time.Now()
+			if content != nil {
+				keep(entry, *content)
+			}
 			return nil
 		}
 	}
@@ -99,8 +108,9 @@ func (f *file) load(full string) error {
 
 var errMoved = errors.New("another file took the name")
 
-// hash reads the regular file that want describes.
-func hash(full string, want fs.FileInfo) (sum [32]byte, size int64, err error) {
+// hash reads the regular file that want describes, into content if that is
+// not nil.
+func hash(full string, want fs.FileInfo, content *[]byte) (sum [32]byte, size int64, err error) {
 	f, err := openFile(full)
 	if err != nil {
 		return sum, 0, err
@@ -112,6 +122,12 @@ func hash(full string, want fs.FileInfo) (sum [32]byte, size int64, err error) {
 	}
 	if !os.SameFile(want, got) {
 		return sum, 0, errMoved
+	}
+	if content != nil {
+		all := bytes.NewBuffer(make([]byte, 0, want.Size()+bytes.MinRead))
+		size, err = all.ReadFrom(f)
+		*content = all.Bytes()
+		return sha256.Sum256(*content), size, err
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)

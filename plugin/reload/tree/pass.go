@@ -171,7 +171,7 @@ func (p *pass) read() ([]*folder, error) {
 					return err
 				}
 				f := work[i].file
-				err := f.load(p.s.full(f.Path))
+				err := f.load(p.s.full(f.Path), p.s.o.Read)
 				var changing *ChangingError
 				switch {
 				case err == nil:

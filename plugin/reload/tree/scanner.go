@@ -20,9 +20,15 @@ type Options struct {
 	// Enter is called with every folder of the tree before it is listed, "."
 	// first: a watch set there misses nothing that the listing does not see.
 	Enter func(dir string)
+	// Read is called with the content of every file of at most ReadBytes that
+	// a scan had to read, from several goroutines. It may keep the bytes.
+	Read func(e Entry, content []byte)
 
 	bare bool // no defaults, nothing held back; for the comparison with git
 }
+
+// ReadBytes is the size up to which Options.Read sees a file.
+const ReadBytes = 256 << 10
 
 // Scan returns the tree in the folder root. It returns a *RootError,
 // *ReadError, *ChangingError or *PathError.

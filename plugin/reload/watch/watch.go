@@ -300,7 +300,8 @@ func (b *burst) add(e fsnotify.Event, ok bool) {
 		b.w.forget(rel)
 		b.all = true
 	}
-	if e.Has(fsnotify.Create) {
+	// Of a burst's files none is asked for: many are waited for alike.
+	if e.Has(fsnotify.Create) && len(b.files) <= 2 {
 		if info, err := os.Lstat(e.Name); err == nil && info.IsDir() {
 			b.last = 0 // its content may still come
 		}
