@@ -15,7 +15,7 @@ STATIC    := ai-agent ai-registry nvidia-smi
 PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu,$(PAYLOAD)/linux-$(arch)/$(p).gz))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start soak lint fmt fuzz quickstart host release clean
+.PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch soak lint fmt fuzz quickstart host release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ bench-distance: bin/kubectl-ai ## Count the round trips that a save takes, throu
 
 bench-idle: bin/kubectl-ai ## Measure what a connected dev costs when nothing is saved in 50,000 files
 	$(GO) test -tags bench -count=1 -timeout 20m -run TestIdle -v ./test/bench/...
+
+bench-torch: bin/kubectl-ai ## Measure the fork server beside a cold start of a program that imports PyTorch (needs `test/host/host.sh torch`)
+	$(GO) test -tags bench -count=1 -timeout 20m -run TestTorch -v ./test/bench/...
 
 bench-start: ## Measure a forked start of Python beside a cold one; KUBECTL_AI_PRELOAD=torch names the modules
 	$(GO) test -run '^$$' -bench Start -v ./plugin/reload/python

@@ -53,7 +53,7 @@ type bench struct {
 func setUp(t *testing.T) *bench {
 	t.Helper()
 	b := newBench(t)
-	b.bundle(b.ours, 1)
+	b.bundle(b.ours, python, 1)
 	b.code(filepath.Join(b.ours, "src"))
 	b.code(b.theirs)
 	return b
@@ -80,7 +80,7 @@ func newBench(t *testing.T) *bench {
 }
 
 // bundle writes a bundle of a Deployment that prints the generation it finds.
-func (b *bench) bundle(dir string, replicas int) {
+func (b *bench) bundle(dir, image string, replicas int) {
 	name := filepath.Base(dir)
 	b.write(dir, "kubectl-ai.yaml", "apiVersion: kubectl-ai.dev/v1alpha1\nkind: Project\nmetadata: {name: "+name+"}\ncode: [{path: src, mountPath: /app}]\nenvironments: {sandbox: {context: kind-"+sandbox+", namespace: "+name+"}}\n")
 	b.write(dir, "overlays/sandbox/kustomization.yaml", "namespace: "+name+"\nresources: [work.yaml]\n")
@@ -96,7 +96,7 @@ spec:
       terminationGracePeriodSeconds: 1
       containers:
       - {name: main, image: %[3]q, workingDir: /app, command: [python3, train.py]}
-`, name, replicas, python))
+`, name, replicas, image))
 }
 
 // code writes 5,000 files, 50 MB, of text that compresses as code does.

@@ -53,7 +53,7 @@ func (b *bench) distance(what string, replicas int, verified, running float64, k
 	dirs := [2]string{filepath.Join(filepath.Dir(b.ours), what+"-near"), filepath.Join(filepath.Dir(b.ours), what+"-far")}
 	var devs [2]*dev
 	for i, dir := range dirs {
-		b.bundle(dir, replicas)
+		b.bundle(dir, python, replicas)
 		b.program(filepath.Join(dir, "src"))
 		var args []string
 		if i == 1 {

@@ -30,7 +30,7 @@ const (
 // 50,000 files.
 func TestIdle(t *testing.T) {
 	b := newBench(t)
-	b.bundle(b.ours, 1)
+	b.bundle(b.ours, python, 1)
 	src := filepath.Join(b.ours, "src")
 	for i := range idleFiles {
 		name := fmt.Sprintf("pkg%d/sub%d/m%d.py", i/perFolder%40, i/perFolder/40, i)

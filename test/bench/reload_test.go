@@ -49,6 +49,7 @@ type dev struct {
 	said   *lines // what ranks print
 	events *lines // --events json
 	pid    int
+	cmd    *exec.Cmd
 }
 
 // delivery is an event of dev's, with the time at which it was read here.
@@ -72,11 +73,14 @@ func (b *bench) startDev(dir string, args ...string) *dev {
 	if err := cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
-	d.pid = cmd.Process.Pid
-	b.t.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
+	d.pid, d.cmd = cmd.Process.Pid, cmd
+	b.t.Cleanup(d.stop)
 	d.delivered()
 	return d
 }
+
+// stop ends dev, as Ctrl-C does.
+func (d *dev) stop() { _ = d.cmd.Process.Signal(os.Interrupt); _ = d.cmd.Wait() }
 
 // event returns the next event of a kind. Times are this machine's: the
 // laptop's own, when it heard from all ranks.

@@ -3,11 +3,12 @@
 # is left as it is; when all is there it takes a second. Made for a bare Debian
 # 12 as root; elsewhere it says what is missing.
 #
-# usage: host.sh [deps | engine | bench]
+# usage: host.sh [deps | engine | bench | torch]
 #   deps    Debian packages only
 #   engine  and a running container engine
 #   (none)  and the images of nodes and of Python
 #   bench   and the image of the benchmark's peer
+#   torch   and, with bench's, an image that holds PyTorch (2 GB)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -159,5 +160,6 @@ deps) deps ;;
 engine) deps; engine ;;
 all) deps; engine; images node python ;;
 bench) deps; engine; images node python bench ;;
-*) sed -n '5,10s/^# //p' "$0" >&2; exit 2 ;;
+torch) deps; engine; images node python bench torch ;;
+*) sed -n '5,11s/^# //p' "$0" >&2; exit 2 ;;
 esac

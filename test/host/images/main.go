@@ -22,8 +22,12 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/sandbox/runtimeimage"
 )
 
-// bench is the image of the benchmark's peer: rsync beside Python.
-const bench = "kubectl-ai/bench-rsync:1"
+// Images of the benchmarks: the peer's, with rsync beside Python, and one with
+// an import that takes long.
+const (
+	bench = "kubectl-ai/bench-rsync:1"
+	torch = "kubectl-ai/bench-torch:1"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -31,7 +35,7 @@ func main() {
 	nodeTag := flag.String("node-tag", nodeimage.DefaultTag, "name of the node image")
 	pythonTag := flag.String("python-tag", runtimeimage.Python, "name of the Python image")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|bench ...")
+		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|bench|torch ...")
 	}
 	flag.Parse()
 	if err := run(ctx, *nodeTag, *pythonTag, flag.Args()); err != nil {
@@ -71,8 +75,10 @@ func run(ctx context.Context, nodeTag, pythonTag string, wanted []string) error 
 			_, err = runtimes.Build(ctx, pythonTag)
 		case "bench":
 			_, err = runtimes.Build(ctx, bench, "rsync")
+		case "torch":
+			_, err = runtimes.Build(ctx, torch, "python3-torch")
 		default:
-			err = fmt.Errorf("no image is called %q: node, python or bench", want)
+			err = fmt.Errorf("no image is called %q: node, python, bench or torch", want)
 		}
 		if err != nil {
 			return fmt.Errorf("image %s: %w", want, err)
