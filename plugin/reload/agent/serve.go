@@ -39,9 +39,8 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 	defer func() { _ = stream.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
-	alive := func() { _ = stream.SetReadDeadline(time.Now().Add(a.Heartbeat.Lost)) }
-	alive()
-	c := &client{in: wire.NewReader(stream), out: wire.NewWriter(stream), hangUp: func() { _ = stream.Close() }, gone: make(chan struct{})}
+	pulse := newPulse(stream, a.Heartbeat.Lost)
+	c := &client{in: wire.NewReader(pulse), out: pulse.out, hangUp: func() { _ = stream.Close() }, gone: make(chan struct{})}
 	first, err := c.in.Read()
 	if err != nil {
 		return
@@ -55,8 +54,8 @@ func (a *Agent) serve(ctx context.Context, stream net.Conn) {
 		_ = c.out.Send(wire.Refuse(0, err))
 		return
 	}
+	pulse.heard = true
 	for {
-		alive()
 		m, err := c.in.Read()
 		if err != nil {
 			return

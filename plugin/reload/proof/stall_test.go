@@ -2,6 +2,7 @@ package proof
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -57,6 +58,26 @@ func TestADialThatFallsSilentIsGivenUp(t *testing.T) {
 			c.edit()
 			c.converge()
 		})
+	}
+}
+
+// One frame takes several times longer than a silent end is waited for: bytes
+// that move are a sign of life.
+func TestAFrameThatTakesLongToComeIsNoSilence(t *testing.T) {
+	beat := wire.Heartbeat{Every: 250 * time.Millisecond, Lost: time.Second}
+	content := make([]byte, 100<<10) // a single frame
+	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
+	pod := reloadtest.StartPod(t, reloadtest.PodOptions{Heartbeat: beat})
+	l := reloadtest.StartLaptop(t, reloadtest.Options{Still: true, Heartbeat: beat}, pod)
+	stamp(t, l.Dir, 0)
+	l.Publish()
+	l.Settle()
+	pod.Line.Slow(reloadtest.ToAgent, reloadtest.Rate{Bytes: 1 << 10, Pause: 40 * time.Millisecond})
+	save(t, l.Dir, "weights", string(content))
+	l.Publish()
+	l.Settle()
+	if l.Lost() > 0 {
+		t.Errorf("%d streams lost while a frame came", l.Lost())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 )
 
 // Toward is a direction of a Line.
@@ -30,6 +31,13 @@ type Line struct {
 	next  *Fault // of the connection that is opened next
 	count [2]int64
 	gate  [2]chan struct{} // not nil: held
+	slow  [2]Rate
+}
+
+// Rate is how slowly a Line forwards: Bytes, then Pause, and so on.
+type Rate struct {
+	Bytes int
+	Pause time.Duration
 }
 
 // pair is one connection: near is the gang's side of it, far the agent's.
@@ -152,13 +160,37 @@ func (l *Line) Hold(to Toward) (release func()) {
 	})
 }
 
+// Slow makes a direction slow from now on. The zero Rate is full speed.
+func (l *Line) Slow(to Toward, r Rate) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.slow[to] = r
+}
+
+// pace waits where the direction is slow, and says how many of n bytes follow.
+func (p *pair) pace(to Toward, n int) int {
+	p.line.mu.Lock()
+	r := p.line.slow[to]
+	p.line.mu.Unlock()
+	if r.Bytes == 0 {
+		return n
+	}
+	timer := time.NewTimer(r.Pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.done:
+	}
+	return min(n, r.Bytes)
+}
+
 // forward copies one direction until the connection ends.
 func (p *pair) forward(to Toward, from io.Reader, into io.Writer) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		for sent := 0; sent < n; {
-			part, last, ok := p.admit(to, n-sent)
+			part, last, ok := p.admit(to, p.pace(to, n-sent))
 			if !ok {
 				return
 			}

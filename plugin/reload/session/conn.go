@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
@@ -89,8 +88,7 @@ type conn struct {
 	index   tree.Index // what the rank holds, where known
 	// reported says that the receipt of what runs was handed out; Run's.
 	reported bool
-	// taken counts the frames of deliveries that the stream took.
-	taken atomic.Int64
+	flow     *flow
 
 	answers chan wire.Message
 	done    chan struct{}
@@ -116,8 +114,9 @@ func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, events *E
 	if err != nil {
 		return nil, &RankError{rank, err}
 	}
+	flow := &flow{stream: stream, heard: make(chan struct{}, 1)}
 	c := &conn{
-		rank: rank, stream: stream, dialled: dialled, in: wire.NewReader(stream), out: wire.NewWriter(stream), events: events, beat: beat,
+		rank: rank, stream: stream, dialled: dialled, in: wire.NewReader(flow), out: wire.NewWriter(flow), flow: flow, events: events, beat: beat,
 		answers: make(chan wire.Message, 1), done: make(chan struct{}),
 	}
 	stop := context.AfterFunc(timed, func() { _ = stream.Close() })
@@ -130,9 +129,8 @@ func open(ctx context.Context, dial Dial, rank Rank, hello wire.Hello, events *E
 		_ = stream.Close()
 		return nil, &RankError{rank, err}
 	}
-	heard := make(chan struct{}, 1)
-	go c.read(heard)
-	go c.heartbeat(heard)
+	go c.read()
+	go c.heartbeat()
 	return c, nil
 }
 
@@ -164,16 +162,12 @@ func (c *conn) greet(hello *wire.Hello) error {
 }
 
 // read hands answers to the one who waits for them.
-func (c *conn) read(heard chan<- struct{}) {
+func (c *conn) read() {
 	for {
 		m, err := c.in.Read()
 		if err != nil {
 			c.close(err)
 			return
-		}
-		select {
-		case heard <- struct{}{}:
-		default:
 		}
 		switch m := m.(type) {
 		case *wire.Pong:
@@ -195,7 +189,7 @@ func (c *conn) read(heard chan<- struct{}) {
 	}
 }
 
-func (c *conn) heartbeat(heard <-chan struct{}) {
+func (c *conn) heartbeat() {
 	ping := time.NewTicker(c.beat.Every)
 	defer ping.Stop()
 	lost := time.NewTimer(c.beat.Lost)
@@ -205,7 +199,7 @@ func (c *conn) heartbeat(heard <-chan struct{}) {
 		select {
 		case <-c.done:
 			return
-		case <-heard:
+		case <-c.flow.heard:
 			lost.Reset(c.beat.Lost)
 		case <-ping.C:
 			// A write that blocks is a rank that does not read; lost ends it.
@@ -213,7 +207,7 @@ func (c *conn) heartbeat(heard <-chan struct{}) {
 		case <-lost.C:
 			// A rank that takes a large delivery lives: its answers, those to
 			// PING too, come when it has read what was sent before.
-			if now := c.taken.Load(); now != taken {
+			if now := c.flow.taken.Load(); now != taken {
 				taken = now
 				lost.Reset(c.beat.Lost)
 				continue
@@ -307,7 +301,7 @@ func (c *conn) send(f *frames, commit *wire.Commit) error {
 			if err := c.out.SendFrames(piece...); err != nil {
 				return err
 			}
-			c.taken.Add(1)
+			c.flow.taken.Add(1)
 		}
 	}
 	return nil
