@@ -5,16 +5,62 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
 // carry moves what programs wrote beside their code out of the current
-// generation: from its top to the top of the volume, from deeper folders to
-// data. A path that is written again replaces what was kept before.
+// generation, and of those before it that a process has lived through: from
+// the top to the top of the volume, from deeper folders to data. A path that
+// is written again replaces what was kept before.
 func (s *Store) carry() error {
-	top := s.openFolder(folder(s.number))
+	for _, g := range append(slices.Clone(s.lived), past{s.number, s.index, s.layout}) {
+		if err := s.carryFrom(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) carryFrom(g past) error {
+	return s.outputs(g, func(from, p string) error {
+		if other, ok := s.elsewhere(from); ok {
+			return s.settleLink(from, other, p)
+		}
+		if err := s.keep(from, p); err != nil {
+			return err
+		}
+		// If the flip fails, the old process goes on with what it wrote.
+		return s.symlink(depth(from)+home(p), from)
+	})
+}
+
+// settleLink makes a link of share's one to what is kept. The output it leads
+// to was carried before, from an earlier generation; a program that has given
+// the link another name meant the output.
+func (s *Store) settleLink(from, other, p string) error {
+	if err := s.root.Remove(from); err != nil {
+		return err
+	}
+	kept, ok := s.leads(other)
+	if !ok {
+		return nil // the program has removed it
+	}
+	if kept != home(p) {
+		if err := s.keep(kept, p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return s.symlink(depth(from)+home(p), from)
+}
+
+// outputs calls visit with what programs wrote into a generation: where it is
+// on the volume, and its path as the program knows it. Links to what is kept
+// for good are left out.
+func (s *Store) outputs(g past, visit func(from, p string) error) error {
+	top := s.openFolder(folder(g.number))
 	defer closeFolder(top)
-	return s.layout.walk(top, func(n *node, dir int) error {
+	return g.layout.walk(top, func(n *node, dir int) error {
 		if dir < 0 || !n.stirred(dir) { // below 0: a program removed it
 			return nil
 		}
@@ -23,17 +69,18 @@ func (s *Store) carry() error {
 			return err
 		}
 		for _, i := range n.files {
-			delete(names, name(s.index[i]))
+			delete(names, name(g.index[i]))
 		}
 		for _, sub := range n.subs {
 			delete(names, path.Base(sub.path))
 		}
 		for extra := range names {
 			p := path.Join(n.path, extra)
-			if extra == "__pycache__" || s.kept(p) {
+			from := folder(g.number) + "/" + p
+			if at, _ := s.leads(from); extra == "__pycache__" || at == home(p) {
 				continue
 			}
-			if err := s.moveOut(folder(s.number)+"/"+p, p); err != nil {
+			if err := visit(from, p); err != nil {
 				return err
 			}
 		}
@@ -41,12 +88,20 @@ func (s *Store) carry() error {
 	})
 }
 
-// kept tells whether a path of the current generation is a link of ours to
-// what is kept already.
-func (s *Store) kept(p string) bool {
-	full := folder(s.number) + "/" + p
-	target, err := s.root.Readlink(full)
-	return err == nil && path.Join(path.Dir(full), target) == home(p)
+// leads returns where on the volume a relative link leads.
+func (s *Store) leads(from string) (string, bool) {
+	target, err := s.root.Readlink(from)
+	if err != nil || path.IsAbs(target) {
+		return "", false
+	}
+	return path.Join(path.Dir(from), target), true
+}
+
+// elsewhere returns the output of an earlier generation that a link of share
+// leads to.
+func (s *Store) elsewhere(from string) (string, bool) {
+	at, ok := s.leads(from)
+	return at, ok && strings.HasPrefix(at, gens+"/")
 }
 
 // home is where an output lives for good.
@@ -57,7 +112,8 @@ func home(p string) string {
 	return p
 }
 
-func (s *Store) moveOut(from, p string) error {
+// keep moves an output home.
+func (s *Store) keep(from, p string) error {
 	to := home(p)
 	if err := s.makeRoom(path.Dir(to)); err != nil {
 		return err
@@ -74,11 +130,7 @@ func (s *Store) moveOut(from, p string) error {
 			return err
 		}
 	}
-	if err := s.root.Rename(from, to); err != nil {
-		return err
-	}
-	// If the flip fails, the old process goes on with what it wrote.
-	return s.symlink(depth(from)+to, from)
+	return s.root.Rename(from, to)
 }
 
 // makeRoom makes a folder for outputs. An earlier output that stands in the
@@ -114,10 +166,17 @@ func (s *Store) aside(p string) error {
 	}
 }
 
-// expose links what is kept into next, which becomes the current tree, and
-// the tree's top into the volume's. Code wins over an output of the same
-// name, which moves to data.
-func (s *Store) expose(p *plan) error {
+// exposure is what is left to do at the volume's top once a plan's tree is the
+// current one.
+type exposure struct {
+	gone  []string // links to what is no code any more
+	taken []string // outputs whose name code has taken
+}
+
+// expose links what is kept into a plan's tree, mostly next, which becomes the
+// current one, and what is new at the tree's top into the volume's. Nothing
+// that a program of the current tree sees goes away: the flip may still fail.
+func (s *Store) expose(p *plan, into string) (after exposure, err error) {
 	top := map[string]bool{}
 	for _, i := range p.layout.files {
 		top[p.index[i].Path] = true
@@ -129,7 +188,7 @@ func (s *Store) expose(p *plan) error {
 	names, err := list(volume)
 	closeFolder(volume)
 	if err != nil {
-		return err
+		return after, err
 	}
 	delete(names, own)
 	if _, cache := names["__pycache__"]; cache {
@@ -137,7 +196,7 @@ func (s *Store) expose(p *plan) error {
 		// generation's are checked against it by whole seconds and size.
 		delete(names, "__pycache__")
 		if err := s.root.RemoveAll("__pycache__"); err != nil {
-			return err
+			return after, err
 		}
 	}
 	// A link in next has the same distance from the volume as in gen/<n>,
@@ -149,30 +208,51 @@ func (s *Store) expose(p *plan) error {
 		switch {
 		case ours && top[name]:
 			delete(top, name)
-			err = nil
 		case ours:
-			err = s.root.Remove(name)
+			after.gone = append(after.gone, name)
 		case top[name]:
-			if err = s.root.RemoveAll(data + "/" + name); err == nil {
-				err = s.root.Rename(name, data+"/"+name)
-			}
+			delete(top, name)
+			after.taken = append(after.taken, name)
 		default:
-			err = s.symlink(up+name, next+"/"+name)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			if err := s.symlink(up+name, into+"/"+name); err != nil {
+				return after, err
+			}
 		}
 	}
 	for name := range top {
-		if err := s.root.Symlink(current+"/"+name, name); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
+		if err := s.symlink(current+"/"+name, name); err != nil {
+			return after, err
 		}
 	}
-	return s.exposeDeep(p)
+	return after, s.exposeDeep(p, into)
+}
+
+// finish does at the volume's top what waits for the flip, and returns what
+// could not be done yet. Code wins over an output of the same name, which
+// moves to data.
+func (s *Store) finish(e exposure) (left exposure) {
+	for _, name := range e.gone {
+		if err := s.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			left.gone = append(left.gone, name)
+		}
+	}
+	for _, name := range e.taken {
+		err := s.root.RemoveAll(data + "/" + name)
+		if err == nil {
+			err = s.root.Rename(name, data+"/"+name)
+		}
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			err = s.symlink(current+"/"+name, name)
+		}
+		if err != nil {
+			left.taken = append(left.taken, name)
+		}
+	}
+	return left
 }
 
 // exposeDeep links kept outputs into the folders of code that hold them.
-func (s *Store) exposeDeep(p *plan) error {
+func (s *Store) exposeDeep(p *plan, into string) error {
 	folders := map[string]*node{}
 	collect := func(n *node) error { folders[n.path] = n; return nil }
 	var visit func(n *node) error
@@ -203,7 +283,7 @@ func (s *Store) exposeDeep(p *plan) error {
 			if _, code := p.index.Find(at); code {
 				continue
 			}
-			if err := s.symlink(depth(folder(p.number)+"/"+at)+data+"/"+at, next+"/"+at); err != nil {
+			if err := s.symlink(depth(folder(p.number)+"/"+at)+data+"/"+at, into+"/"+at); err != nil {
 				return err
 			}
 		}

@@ -97,6 +97,8 @@ type Store struct {
 	damaged map[int]bool
 	ready   bool // next holds the current tree
 	plan    *plan
+	lived   []past   // generations before the current one that a process may write to
+	after   exposure // what the last commit could not do at the volume's top
 }
 
 // Open opens the volume mounted at dir and restores what is committed on it.
@@ -151,6 +153,7 @@ func (s *Store) restore() error {
 	}
 	s.marks = make([]mark, len(s.index))
 	s.rehash()
+	s.recall()
 	return nil
 }
 
@@ -169,12 +172,19 @@ func (s *Store) Path(number uint64) string { return s.dir + "/" + folder(number)
 func (s *Store) Next() string { return s.dir + "/" + next }
 
 // Commit makes the staged generation the current one. Call it while no
-// process runs in the old one: what programs wrote beside their code moves
+// process runs in an earlier one: what programs wrote beside their code moves
 // along. Readers see the old tree or the new one, never a mix (rename(2)).
 //
 // A *MissingError says that a program has written to a file which the staged
 // tree shares; the generation can be staged again once its content came.
-func (s *Store) Commit(number uint64) error {
+func (s *Store) Commit(number uint64) error { return s.commit(number, false) }
+
+// CommitUnder is Commit while a process runs on in an earlier generation. That
+// one stays on the volume and nothing in it moves: a file there may be half
+// written. The next Commit finds what the process wrote, wherever it did.
+func (s *Store) CommitUnder(number uint64) error { return s.commit(number, true) }
+
+func (s *Store) commit(number uint64, runsOn bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.plan
@@ -187,33 +197,54 @@ func (s *Store) Commit(number uint64) error {
 			p.staged = false
 			return &MissingError{s.missing(p)}
 		}
-		if err := s.carry(); err != nil {
-			return s.wrap(action, err)
+		if !runsOn {
+			if err := s.carry(); err != nil {
+				return s.wrap(action, err)
+			}
 		}
 	}
-	if err := s.expose(p); err != nil {
-		return s.wrap(action, err)
+	after, err := s.expose(p, next)
+	if err == nil {
+		err = s.remember(runsOn)
 	}
-	if err := s.root.RemoveAll(folder(number)); err != nil {
-		return s.wrap(action, err)
+	if err == nil && runsOn {
+		after.taken = nil // the output keeps its name while its program runs
+		err = s.share()
 	}
-	if err := s.root.Rename(next, folder(number)); err != nil {
-		return s.wrap(action, err)
+	if err == nil {
+		err = s.flip(number)
 	}
-	flip := own + "/current.next"
-	_ = s.root.Remove(flip)
-	if err := s.root.Symlink("gen/"+strconv.FormatUint(number, 10), flip); err != nil {
-		return s.wrap(action, err)
-	}
-	if err := s.root.Rename(flip, current); err != nil {
+	if err != nil {
 		return s.wrap(action, err)
 	}
 	s.number, s.digest, s.index, s.marks, s.layout = number, p.root, p.index, p.marks, p.layout
 	s.plan, s.ready = nil, false
 	clear(s.damaged)
+	s.after = s.finish(after)
 	top := s.openFolder(folder(number))
 	s.layout.stamp(top)
 	closeFolder(top)
+	return nil
+}
+
+// flip makes next the generation of that number, and it the current one. What
+// is current stays so where that fails.
+func (s *Store) flip(number uint64) error {
+	if err := s.root.RemoveAll(folder(number)); err != nil {
+		return err
+	}
+	if err := s.root.Rename(next, folder(number)); err != nil {
+		return err
+	}
+	link := own + "/current.next"
+	_ = s.root.Remove(link)
+	err := s.root.Symlink("gen/"+strconv.FormatUint(number, 10), link)
+	if err == nil {
+		err = s.root.Rename(link, current)
+	}
+	if err != nil {
+		return errors.Join(err, s.root.Rename(folder(number), next))
+	}
 	return nil
 }
 
@@ -241,6 +272,9 @@ func (s *Store) Room() (free int64, filling bool) {
 func (s *Store) Settle() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.plan == nil {
+		s.after = s.finish(s.after)
+	}
 	if s.number == 0 || s.plan != nil || s.ready {
 		return nil
 	}
@@ -280,7 +314,7 @@ func (s *Store) recycle() {
 	removed := false
 	for ; len(numbers) >= keep; numbers = numbers[1:] {
 		oldest := numbers[0]
-		if s.inUse(oldest) {
+		if s.inUse(oldest) || s.livedThrough(oldest) {
 			continue // a program still lives in it
 		}
 		if len(numbers) == keep {
