@@ -206,6 +206,9 @@ func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
 	}
 	a.settle.Stop()
 	a.rest.Stop()
+	if a.runsOn(m) {
+		return a.commitUnder(c, m)
+	}
 	a.stop()
 	if err := a.store.Commit(m.Generation); err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ func (a *Agent) startLocked(m wire.Commit, received, staged time.Time) {
 	}
 	a.receipt = &wire.Receipt{
 		Generation: number, TreeDigest: digest, Run: m.Run,
+		Process: wire.Restarted, Started: number, StartedDigest: digest,
 		Pod: a.Pod, PodUID: a.PodUID, Container: a.Container, Rank: -1,
 		PID: process.PID, CWD: cwd,
 		ArgvDigest: sha256.Sum256([]byte(strings.Join(spec.Argv, "\x00"))),

@@ -120,7 +120,7 @@ func (r *raw) deliver(contents map[string]string, deletes ...string) {
 	m, index := r.change(puts, bySum, deletes...)
 	r.send(m)
 	want[*wire.Staged](r.t, r.read())
-	r.send(&wire.Commit{Generation: r.next})
+	r.send(&wire.Commit{Generation: r.next, Action: wire.Restart})
 	want[*wire.Running](r.t, r.read())
 	r.have = index
 	r.next++
@@ -198,7 +198,7 @@ func TestMessagesOutOfTurnAreRefused(t *testing.T) {
 		say wire.Message
 		ask bool // it is asked for what is missing, and not refused
 	}{
-		"COMMIT of nothing":                     {say: &wire.Commit{Generation: 77}},
+		"COMMIT of nothing":                     {say: &wire.Commit{Generation: 77, Action: wire.Restart}},
 		"PREPARE for an old number":             {say: &wire.Prepare{Generation: 1, Root: here, Base: here}},
 		"PREPARE with a wrong digest":           {say: &wire.Prepare{Generation: 9, Root: nowhere, Base: here}},
 		"PREPARE from a tree that is not there": {say: &wire.Prepare{Generation: 9, Root: here, Base: nowhere}, ask: true},

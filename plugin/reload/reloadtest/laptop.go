@@ -24,6 +24,7 @@ type Options struct {
 	Heartbeat  wire.Heartbeat
 	Client     string // who it is, for those refused later
 	Still      bool   // nobody watches the folder: Publish alone delivers
+	Policies   session.Policies
 
 	// Earlier delivered to the same pods before: what it published counts as
 	// published.
@@ -93,7 +94,7 @@ func StartLaptop(t testing.TB, o Options, pods ...*Pod) *Laptop {
 			l.lost++
 		},
 	})
-	l.Gang.Heartbeat = o.Heartbeat
+	l.Gang.Heartbeat, l.Gang.Policies = o.Heartbeat, o.Policies
 	l.done.Go(func() {
 		err := l.Gang.Run(l.ctx)
 		l.mu.Lock()
@@ -212,6 +213,13 @@ func (l *Laptop) Deliveries() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.deliveries)
+}
+
+// LastDelivery returns the delivery that was reported last.
+func (l *Laptop) LastDelivery() session.Delivery {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deliveries[len(l.deliveries)-1]
 }
 
 // Refusals returns the refusals that were reported.

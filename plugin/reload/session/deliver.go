@@ -67,7 +67,8 @@ func (g *Gang) settle(ctx context.Context, s *state) {
 		return
 	}
 	d.SentBytes = -sent(conns)
-	commit := &wire.Commit{Generation: number, Run: s.runOf(number, conns)}
+	d.Reaction = g.Policies.reaction(s.want, behind)
+	commit := &wire.Commit{Generation: number, Action: d.Reaction.Action, Signals: d.Reaction.Signals, Run: s.runOf(number, conns, d.Reaction.Action)}
 	if len(conns) == 1 && len(behind) == 1 {
 		g.deliverAlone(ctx, s, d, behind[0], commit)
 		return

@@ -38,6 +38,7 @@ type Delivery struct {
 	Staged     time.Time      // when the last rank had it verified on disk
 	Done       time.Time
 	Adopted    bool // the ranks ran this tree already; nothing was restarted
+	Reaction   Reaction
 	SentBytes  int64
 }
 
@@ -45,6 +46,8 @@ type Delivery struct {
 type Gang struct {
 	// Heartbeat of the streams; set it before Run.
 	Heartbeat wire.Heartbeat
+	// Policies say which changes restart nothing; set them before Run.
+	Policies Policies
 
 	dial    Dial
 	client  string
@@ -99,18 +102,33 @@ type state struct {
 	background sync.WaitGroup
 }
 
-// runOf returns the name under which ranks of a generation meet: a new one for
-// a new generation, the others' for a rank that joins them late.
-func (s *state) runOf(number uint64, conns []*conn) string {
-	if number != s.runFor {
-		s.runFor, s.run = number, fmt.Sprintf("%d-%s", number, rand.Text()[:8])
+// runOf returns the name under which ranks of a generation meet: a new one
+// where they are started anew, the others' for a rank that joins them late.
+func (s *state) runOf(number uint64, conns []*conn, action wire.Action) string {
+	if number == s.runFor {
+		return s.run
+	}
+	fresh := fmt.Sprintf("%d-%s", number, rand.Text()[:8])
+	if action == wire.Restart || s.run == "" {
+		s.run = fresh
 		for _, c := range conns {
-			if r := c.welcome.Receipt; r != nil && r.Generation == number && r.Run != "" {
+			if r := c.welcome.Receipt; r != nil && r.Run != "" && (r.Generation == number || action != wire.Restart) {
 				s.run = r.Run
 			}
 		}
 	}
+	s.runFor = number
 	return s.run
+}
+
+// recognise finds out which tree a rank holds that was dialled again, so that
+// only the difference to it is sent and counts.
+func (s *state) recognise(c *conn) {
+	for _, v := range []*Version{s.want, s.before} {
+		if v != nil && v.Digest == c.welcome.Digest {
+			c.index = v.Index
+		}
+	}
 }
 
 // Run serves the gang until ctx ends. A rank that is busy with another
@@ -143,6 +161,7 @@ func (g *Gang) Run(ctx context.Context) error {
 				continue
 			}
 			s.conns[c.rank.ID] = c
+			s.recognise(c)
 			s.highest = max(s.highest, c.welcome.Generation)
 			if g.events.Connected != nil {
 				g.events.Connected(c.connection())

@@ -104,6 +104,17 @@ func (p *Process) wait(child *os.Process) {
 	_ = syscall.Kill(-p.PID, syscall.SIGKILL)
 }
 
+// Signal sends a signal to the whole group. It returns false when the process
+// has ended.
+func (p *Process) Signal(sig syscall.Signal) bool {
+	select {
+	case <-p.Done: // its number may be another's by now
+		return false
+	default:
+		return p.PID != 0 && syscall.Kill(-p.PID, sig) == nil
+	}
+}
+
 // Stop ends the whole group: the signal first, SIGKILL when grace is over.
 // It returns when the process is gone.
 func (p *Process) Stop(sig syscall.Signal, grace time.Duration) {

@@ -21,7 +21,7 @@
 //	                                 ←    WELCOME what the pod holds, or REFUSED
 //	PREPARE difference (1..n frames) →
 //	                                 ←    STAGED, or NEED contents, or REFUSED
-//	COMMIT generation                →
+//	COMMIT generation, action        →
 //	                                 ←    RUNNING receipt, or NEED, or REFUSED
 //	                                 ←    EXITED whenever the process ends
 //	                                 ←    NOTICE a word for people

@@ -185,12 +185,24 @@ func (m *Commit) Type() Type { return TypeCommit }
 
 func (m *Commit) encode(e *encoder) {
 	e.uint(m.Generation)
+	e.byte(byte(m.Action))
+	e.count(len(m.Signals))
+	for _, s := range m.Signals {
+		e.text(s)
+	}
 	e.text(m.Run)
 	e.flag(m.Pipelined)
 }
 
 func (m *Commit) decode(d *decoder) {
-	m.Generation, m.Run, m.Pipelined = d.uint(), d.text(), d.flag()
+	m.Generation, m.Action = d.uint(), Action(d.byte())
+	if d.err == nil && (m.Action < Keep || m.Action > Restart) {
+		d.fail("action %d", m.Action)
+	}
+	for range d.count(1) {
+		m.Signals = append(m.Signals, d.text())
+	}
+	m.Run, m.Pipelined = d.text(), d.flag()
 }
 
 // Type implements Message.

@@ -7,10 +7,11 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
-// Versions of the protocol that this code speaks. Version 1 framed JSON.
+// Versions of the protocol that this code speaks. Version 1 framed JSON; in
+// version 2 every COMMIT restarted the process.
 const (
-	MinVersion = 2
-	MaxVersion = 2
+	MinVersion = 3
+	MaxVersion = 3
 )
 
 // The laptop sends PING every HeartbeatEvery. An end that has heard nothing
@@ -205,9 +206,25 @@ type Need struct {
 	Sums       [][32]byte
 }
 
-// Commit makes a staged generation the one that runs.
+// Action is what a COMMIT does to a process that runs. A rank without one
+// starts it.
+type Action byte
+
+// Actions, the stronger ones later.
+const (
+	Keep    Action = 1 // the process runs on and is told nothing
+	Signal  Action = 2 // the process runs on and its group gets signals
+	Restart Action = 3 // the process makes way for one in the new generation
+)
+
+// Stronger returns the stronger of two actions.
+func (a Action) Stronger(b Action) Action { return max(a, b) }
+
+// Commit makes a staged generation the current one.
 type Commit struct {
 	Generation uint64
+	Action     Action
+	Signals    []string // names without SIG, for Signal; a process that has ended is started in their stead
 	// Run is the same text on all ranks and new for each start of the gang:
 	// their rendezvous.
 	Run string

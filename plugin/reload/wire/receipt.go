@@ -14,22 +14,38 @@ const (
 	ReceiptKind = "Receipt"
 )
 
+// What became of the process with a generation.
+const (
+	Restarted = "restarted" // it was started in the generation
+	Signalled = "signalled" // it runs on, and got a signal
+	Unchanged = "unchanged" // it runs on
+)
+
 // Receipt is what a rank proves it runs. Times are the pod's clock.
+//
+// Generation and TreeDigest are what the rank holds as its current tree: what
+// is seen below the mount, and what its next process starts in. The process
+// PID was started in Started, whose tree has StartedDigest. The two are one
+// where Process is Restarted; else the process has loaded nothing of the
+// current tree but what it has opened there since.
 type Receipt struct {
-	Generation uint64      `json:"generation"`
-	TreeDigest tree.Digest `json:"treeDigest"`
-	Run        string      `json:"run,omitempty"` // the same for all ranks that were started together
-	Pod        string      `json:"pod"`
-	PodUID     string      `json:"podUID"`
-	Container  string      `json:"container"`
-	Rank       int         `json:"rank"` // -1: the pod carries no number
-	PID        int         `json:"pid"`
-	CWD        string      `json:"cwd"`        // as the kernel gives it for PID
-	ArgvDigest tree.Digest `json:"argvDigest"` // SHA-256 of argv, zero-separated
-	Received   time.Time   `json:"received"`   // first frame of the generation
-	Staged     time.Time   `json:"staged"`     // complete on disk and hashed there
-	Committed  time.Time   `json:"committed"`
-	Running    time.Time   `json:"running"`
+	Generation    uint64      `json:"generation"`
+	TreeDigest    tree.Digest `json:"treeDigest"`
+	Process       string      `json:"process"` // Restarted, Signalled or Unchanged
+	Started       uint64      `json:"startedGeneration"`
+	StartedDigest tree.Digest `json:"startedDigest"`
+	Run           string      `json:"run,omitempty"` // the same for all ranks that were started together
+	Pod           string      `json:"pod"`
+	PodUID        string      `json:"podUID"`
+	Container     string      `json:"container"`
+	Rank          int         `json:"rank"` // -1: the pod carries no number
+	PID           int         `json:"pid"`
+	CWD           string      `json:"cwd"`        // as the kernel gives it for PID
+	ArgvDigest    tree.Digest `json:"argvDigest"` // SHA-256 of argv, zero-separated
+	Received      time.Time   `json:"received"`   // first frame of the generation
+	Staged        time.Time   `json:"staged"`     // complete on disk and hashed there
+	Committed     time.Time   `json:"committed"`
+	Running       time.Time   `json:"running"` // since when the process does
 }
 
 type plainReceipt Receipt
@@ -61,6 +77,9 @@ func (r *Receipt) UnmarshalJSON(raw []byte) error {
 func (r *Receipt) encode(e *encoder) {
 	e.uint(r.Generation)
 	e.sum(r.TreeDigest)
+	e.text(r.Process)
+	e.uint(r.Started)
+	e.sum(r.StartedDigest)
 	for _, s := range []string{r.Run, r.Pod, r.PodUID, r.Container, r.CWD} {
 		e.text(s)
 	}
@@ -74,6 +93,7 @@ func (r *Receipt) encode(e *encoder) {
 
 func (r *Receipt) decode(d *decoder) {
 	r.Generation, r.TreeDigest = d.uint(), tree.Digest(d.sum())
+	r.Process, r.Started, r.StartedDigest = d.text(), d.uint(), tree.Digest(d.sum())
 	for _, s := range []*string{&r.Run, &r.Pod, &r.PodUID, &r.Container, &r.CWD} {
 		*s = d.text()
 	}

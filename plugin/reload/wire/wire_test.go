@@ -20,7 +20,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
 
-var update = flag.Bool("update", false, "write testdata/v2.golden")
+var update = flag.Bool("update", false, "write testdata/v3.golden")
 
 func sum(b byte) (s [32]byte) {
 	for i := range s {
@@ -34,12 +34,12 @@ func at(ns int64) time.Time { return time.Unix(1_700_000_000, ns).UTC() }
 // one returns a message of each type with every field set.
 func one() []wire.Message {
 	receipt := wire.Receipt{
-		Generation: 7, TreeDigest: tree.Digest(sum(1)), Run: "7-ab", Pod: "digits-0-x", PodUID: "u-1", Container: "main", Rank: 0, PID: 42,
+		Generation: 7, TreeDigest: tree.Digest(sum(1)), Process: wire.Signalled, Started: 5, StartedDigest: tree.Digest(sum(4)), Run: "7-ab", Pod: "digits-0-x", PodUID: "u-1", Container: "main", Rank: 0, PID: 42,
 		CWD: "/app/.kubectl-ai/gen/7", ArgvDigest: tree.Digest(sum(2)), Received: at(1), Staged: at(2), Committed: at(3), Running: at(4),
 	}
 	return []wire.Message{
 		&wire.Hello{Min: 1, Max: 3, Role: wire.Owner, Session: "s", Owner: "me@here"},
-		&wire.Welcome{Version: 2, Pod: "p", PodUID: "u", Container: "c", Generation: 7, Digest: tree.Digest(sum(3)), Receipt: &receipt},
+		&wire.Welcome{Version: 3, Pod: "p", PodUID: "u", Container: "c", Generation: 7, Digest: tree.Digest(sum(3)), Receipt: &receipt},
 		&wire.Prepare{
 			Generation: 8, Base: tree.Digest(sum(3)), Root: tree.Digest(sum(5)), More: true, Again: true, Alone: true, Deletes: []string{"old.py", "a/b"},
 			Puts: []wire.Put{
@@ -53,7 +53,7 @@ func one() []wire.Message {
 		&wire.Staged{Generation: 8, Digest: tree.Digest(sum(5))},
 		&wire.Need{Generation: 8, Sums: [][32]byte{sum(6), sum(7)}},
 		&wire.Refused{Generation: 8, Code: "no-space", Fields: map[string]string{"path": "/app", "need": "1", "free": "0"}},
-		&wire.Commit{Generation: 8, Run: "8-cd", Pipelined: true},
+		&wire.Commit{Generation: 8, Action: wire.Signal, Signals: []string{"HUP", "USR1"}, Run: "8-cd", Pipelined: true},
 		&wire.Running{Receipt: receipt},
 		&wire.Exited{Generation: 7, PID: 42, Code: 137, Message: "killed"},
 		&wire.Notice{Text: "n"},
@@ -98,14 +98,14 @@ func TestEveryMessageComesBackAsItWas(t *testing.T) {
 	}
 }
 
-// TestBytesOfVersion2 freezes the format: what a released agent says must be
+// TestBytesOfVersion3 freezes the format: what a released agent says must be
 // understood for ever.
-func TestBytesOfVersion2(t *testing.T) {
+func TestBytesOfVersion3(t *testing.T) {
 	var b strings.Builder
 	for _, m := range one() {
 		b.WriteString(m.Type().String() + " " + hex.EncodeToString(wire.Frame(m)) + "\n")
 	}
-	const golden = "testdata/v2.golden"
+	const golden = "testdata/v3.golden"
 	if *update {
 		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -153,7 +153,8 @@ func TestLengthsAreCheckedBeforeMemoryIsTaken(t *testing.T) {
 		"an unknown type":        "\x00\x00\x00\x01\x63",
 		"bytes after the end":    "\x00\x00\x00\x02\x0d\x00",
 		"a number in long form":  "\x00\x00\x00\x03\x05\x80\x00",
-		"a flag that is neither": "\x00\x00\x00\x05\x07\x08\x00\x00\x02",
+		"a flag that is neither": "\x00\x00\x00\x06\x07\x08\x03\x00\x00\x02",
+		"an action that is none": "\x00\x00\x00\x06\x07\x08\x04\x00\x00\x00",
 		"a role that is neither": "\x00\x00\x00\x06\x01\x01\x01\x09\x00\x00",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +198,7 @@ func TestReceiptJSON(t *testing.T) {
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{"apiVersion", "kind", "generation", "treeDigest", "pod", "podUID", "container", "rank", "pid", "cwd", "argvDigest", "received", "staged", "committed", "running"} {
+	for _, f := range []string{"apiVersion", "kind", "generation", "treeDigest", "process", "startedGeneration", "startedDigest", "pod", "podUID", "container", "rank", "pid", "cwd", "argvDigest", "received", "staged", "committed", "running"} {
 		if _, ok := fields[f]; !ok {
 			t.Errorf("no field %q in %s", f, raw)
 		}
