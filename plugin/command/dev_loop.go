@@ -93,6 +93,7 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) (*loop, error) {
 		},
 		// That a process ended is in the rank's log, in the agent's own words.
 	})
+	l.gang.Policies = policies(t.project.Reload.Policies)
 	return l, nil
 }
 
@@ -221,28 +222,26 @@ func (l *loop) delivered(d session.Delivery) {
 			current++
 		}
 	}
+	did, are := outcome(d)
 	took := ""
 	seen, hasSeen := l.saved[d.Version.Digest]
 	if hasSeen && !d.Adopted {
-		took = fmt.Sprintf(" · verified in %d ms · running in %d ms", d.Staged.Sub(seen).Milliseconds(), d.Done.Sub(seen).Milliseconds())
+		took = fmt.Sprintf(" · verified in %d ms · %s in %d ms", d.Staged.Sub(seen).Milliseconds(), are, d.Done.Sub(seen).Milliseconds())
 	}
 	for digest, at := range l.saved {
 		if hasSeen && !at.After(seen) { // the next version's may be there already
 			delete(l.saved, digest)
 		}
 	}
-	how := "running on"
-	if d.Adopted {
-		how = "already running on"
-	}
 	event := devEvent{
 		Kind: "Delivery", Generation: d.Generation, TreeDigest: d.Version.Digest.String(), Files: changes.Len(), Running: current, Ranks: l.ranks,
-		Adopted: d.Adopted, SentBytes: d.SentBytes, Verified: &d.Staged, Done: &d.Done,
+		Adopted: d.Adopted, Started: d.Receipts[0].Started, SentBytes: d.SentBytes, Verified: &d.Staged, Done: &d.Done,
 	}
 	if hasSeen {
 		event.Since = &seen
 	}
-	l.say(event, "gen %d · %s · %s · %s %d/%d ranks%s", d.Generation, files(changes.Len()), d.Version.Digest.Short(), how, current, l.ranks, took)
+	l.say(event, "gen %d · %s · %s · %s %d/%d ranks%s%s", d.Generation, files(changes.Len()), d.Version.Digest.Short(), did, current, l.ranks, startedIn(d.Receipts), took)
+	l.image(d)
 	if waiting := l.backs[d.Version]; waiting != nil && current >= l.ranks {
 		waiting <- nil
 		delete(l.backs, d.Version)
@@ -250,7 +249,7 @@ func (l *loop) delivered(d session.Delivery) {
 	if l.o.Once && current >= l.ranks {
 		if l.o.Output == "" {
 			for _, r := range slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }) {
-				_, _ = fmt.Fprintf(l.f.Streams.Out, "receipt: %s/%s rank %d runs %s, pid %d\n", r.Pod, r.Container, r.Rank, r.TreeDigest, r.PID)
+				_, _ = fmt.Fprintf(l.f.Streams.Out, "receipt: %s/%s rank %d %s, pid %d\n", r.Pod, r.Container, r.Rank, runs(r), r.PID)
 			}
 		}
 		l.cancel(errDelivered)
@@ -260,20 +259,23 @@ func (l *loop) delivered(d session.Delivery) {
 // devEvent is a line of --events json.
 type devEvent struct {
 	APIVersion string     `json:"apiVersion"`
-	Kind       string     `json:"kind"` // Connected, Delivery, Back, Refused, Lost, Notice
+	Kind       string     `json:"kind"` // Connected, Delivery, Image, Back, Refused, Lost, Notice
 	Rank       string     `json:"rank,omitempty"`
 	Message    string     `json:"message,omitempty"`
 	Transport  string     `json:"transport,omitempty"` // websocket or spdy
 	Generation uint64     `json:"generation,omitempty"`
 	TreeDigest string     `json:"treeDigest,omitempty"`
 	Files      int        `json:"files,omitempty"`     // that changed
-	Running    int        `json:"running,omitempty"`   // ranks that run the tree
+	Running    int        `json:"running,omitempty"`   // ranks that hold the tree
 	Ranks      int        `json:"ranks,omitempty"`     // ranks there should be
 	Adopted    bool       `json:"adopted,omitempty"`   // they ran it already
 	SentBytes  int64      `json:"sentBytes,omitempty"` // to all ranks together
 	Since      *time.Time `json:"since,omitempty"`     // when the save was seen, or the rank dialled
 	Verified   *time.Time `json:"verified,omitempty"`  // all ranks have it on disk and hashed it there
 	Done       *time.Time `json:"done,omitempty"`      // all ranks have started it
+
+	// Started is the generation that the processes were started in.
+	Started uint64 `json:"startedGeneration,omitempty"`
 }
 
 // say reports what happened, in words or as JSON.

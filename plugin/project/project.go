@@ -74,6 +74,9 @@ type Reload struct {
 	// Preload are Python modules that are imported once, such as torch: runs
 	// are forked from there.
 	Preload []string
+	// Policies say what a save of some files does, in the order of the file:
+	// the last that has a path decides, and without one the process restarts.
+	Policies []Policy
 }
 
 // Environment is where a bundle runs: an overlay, a cluster, a namespace.
@@ -132,9 +135,10 @@ type file struct {
 		Ignore    []yaml.Node `yaml:"ignore"`
 	} `yaml:"code"`
 	Reload struct {
-		StopSignal  string  `yaml:"stopSignal"`
-		GracePeriod string  `yaml:"gracePeriod"`
-		Preload     modules `yaml:"preload"`
+		StopSignal  string   `yaml:"stopSignal"`
+		GracePeriod string   `yaml:"gracePeriod"`
+		Preload     modules  `yaml:"preload"`
+		Policies    policies `yaml:"policies"`
 	} `yaml:"reload"`
 	Environments map[string]struct {
 		Overlay    string `yaml:"overlay"`
@@ -302,7 +306,7 @@ func (f *file) project(root, path string) (*Project, error) {
 		}
 		p.Reload.GracePeriod = d
 	}
-	p.Reload.Preload = f.Reload.Preload
+	p.Reload.Preload, p.Reload.Policies = f.Reload.Preload, f.Reload.Policies
 	for _, name := range conventionalOverlays(root) {
 		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormat: FormatLayer}
 	}
@@ -323,20 +327,29 @@ func (f *file) project(root, path string) (*Project, error) {
 	return p, nil
 }
 
-// ignore adds a pattern. One that begins with an exclamation mark is a tag to
-// YAML and silently empty unless it is quoted.
+// ignore adds a pattern.
 func (c *Code) ignore(node yaml.Node) error {
+	text, err := pattern(&node)
+	if err != nil {
+		return err
+	}
+	c.Ignore, c.IgnoreLines = append(c.Ignore, text), append(c.IgnoreLines, node.Line)
+	return nil
+}
+
+// pattern returns a pattern in gitignore syntax. One that begins with an
+// exclamation mark is a tag to YAML and silently empty unless it is quoted.
+func pattern(node *yaml.Node) (string, error) {
 	if node.Kind == yaml.AliasNode {
-		node = *node.Alias
+		*node = *node.Alias
 	}
 	switch {
 	case strings.HasPrefix(node.Tag, "!") && !strings.HasPrefix(node.Tag, "!!"):
-		return fmt.Errorf("quote the pattern: %q", node.Tag+node.Value)
+		return "", fmt.Errorf("quote the pattern: %q", node.Tag+node.Value)
 	case node.Kind != yaml.ScalarNode:
-		return errors.New("want a list of patterns")
+		return "", errors.New("want a list of patterns")
 	}
-	c.Ignore, c.IgnoreLines = append(c.Ignore, node.Value), append(c.IgnoreLines, node.Line)
-	return nil
+	return node.Value, nil
 }
 
 // within resolves a path of the file against the bundle's folder.
