@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/agent"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/pull"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/supervise"
 )
 
@@ -30,7 +31,7 @@ func main() {
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
-		return 2, fmt.Errorf("want a command: install, run, connect or ready")
+		return 2, fmt.Errorf("want a command: install, run, connect, ready or pull")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	socket := flags.String("socket", "", "unix socket of the agent")
@@ -51,6 +52,15 @@ func run(args []string) (int, error) {
 		}
 		_, err := os.Stat(agent.ReadyFile(*socket))
 		return result(err)
+	case "pull":
+		if err := flags.Parse(args[1:]); err != nil {
+			return 2, err
+		}
+		mount, err := os.ReadFile(agent.MountFile(*socket))
+		if err != nil {
+			return 1, fmt.Errorf("find the code: %w", err)
+		}
+		return result(pull.Serve(string(mount), os.Stdin, os.Stdout))
 	case "run":
 		mount := flags.String("mount", "", "where the container expects the code")
 		stop := flags.String("stop-signal", "TERM", "signal that ends a process")

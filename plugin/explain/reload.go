@@ -7,6 +7,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/execstream"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/pull"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -70,6 +71,16 @@ var reloadEntries = []Entry{
 		Long: `dev reaches ranks by exec. A WebSocket asks for get on pods/exec, and since Kubernetes 1.35
 for create as well; SPDY, which is tried next, asks for create alone. On running workloads dev
 further needs get, list and watch on pods and get on pods/log.`,
+	},
+	{
+		ID: "SYNC-020", Exit: ExitFailed, Match: As[*pull.CutError](),
+		Next: Text("the same command again: it brings what is missing"),
+		Long: "The connection to the rank ended while files came. Those that are complete stay, by size, time and digest; nothing is half there.",
+	},
+	{
+		ID: "SYNC-021", Exit: ExitFailed, Match: As[*pull.ChangedError](),
+		Next: Text("the same command again, when the program has written them"),
+		Long: "A program wrote to a file while it was read, so that what came is neither the old content nor the new one. The file on this machine is as it was before.",
 	},
 	{
 		ID: "APPLY-001", Exit: ExitFailed, Match: As[*apply.ConflictError](),

@@ -98,6 +98,10 @@ func (a *Agent) Run(ctx context.Context) int {
 	}
 	_ = os.Remove(a.Socket)
 	_ = os.Remove(ReadyFile(a.Socket))
+	if err := os.WriteFile(MountFile(a.Socket), []byte(a.Mount), 0o644); err != nil {
+		a.Log.Printf("note where the code is: %v", err)
+		return 1
+	}
 	listener, err := net.Listen("unix", a.Socket)
 	if err != nil {
 		a.Log.Printf("listen: %v", err)
@@ -258,3 +262,7 @@ func (a *Agent) stop() {
 // ReadyFile returns the file that exists while a process of the current
 // generation was started; the readiness probe looks for it.
 func ReadyFile(socket string) string { return filepath.Join(filepath.Dir(socket), "ready") }
+
+// MountFile returns the file that holds the path of the code volume, for other
+// programs in the container.
+func MountFile(socket string) string { return filepath.Join(filepath.Dir(socket), "mount") }
