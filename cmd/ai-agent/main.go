@@ -66,6 +66,7 @@ func run(args []string) (int, error) {
 		stop := flags.String("stop-signal", "TERM", "signal that ends a process")
 		grace := flags.Duration("grace", 10*time.Second, "from that signal to SIGKILL")
 		preload := flags.String("preload", "", "Python modules to import once, separated by commas")
+		freshPort := flags.Bool("fresh-port", false, "give MASTER_PORT another value for each run")
 		if err := flags.Parse(args[1:]); err != nil {
 			return 2, err
 		}
@@ -78,9 +79,10 @@ func run(args []string) (int, error) {
 		}
 		a, err := agent.New(agent.Config{
 			Mount: *mount, Socket: *socket, Argv: flags.Args(), StopSignal: sig, Grace: *grace, Env: os.Environ(),
-			Preload: strings.FieldsFunc(*preload, func(r rune) bool { return r == ',' }),
-			Log:     log.New(os.Stderr, "kubectl-ai: ", 0),
-			Pod:     os.Getenv("KUBECTL_AI_POD"), PodUID: os.Getenv("KUBECTL_AI_POD_UID"), Container: os.Getenv("KUBECTL_AI_CONTAINER"),
+			Preload:   strings.FieldsFunc(*preload, func(r rune) bool { return r == ',' }),
+			FreshPort: *freshPort,
+			Log:       log.New(os.Stderr, "kubectl-ai: ", 0),
+			Pod:       os.Getenv("KUBECTL_AI_POD"), PodUID: os.Getenv("KUBECTL_AI_POD_UID"), Container: os.Getenv("KUBECTL_AI_CONTAINER"),
 		})
 		if err != nil {
 			return 1, err

@@ -19,7 +19,7 @@ const rendezvousPort = "29500"
 // it holds in production, where no agent runs and the Job may have another
 // name.
 func NumberRanks(targets []Target) {
-	for _, t := range targets {
+	for i, t := range targets {
 		mode, _, _ := unstructured.NestedString(t.Object.Object, "spec", "completionMode")
 		subdomain, _ := t.Spec()["subdomain"].(string)
 		world := Replicas(t.Template)
@@ -30,6 +30,9 @@ func NumberRanks(targets []Target) {
 		e.field("RANK", "metadata.annotations['batch.kubernetes.io/job-completion-index']")
 		e.value("WORLD_SIZE", strconv.Itoa(world))
 		e.value("LOCAL_RANK", "0")
+		if !e.has("MASTER_ADDR") && !e.has("MASTER_PORT") && !e.has("PET_MASTER_PORT") {
+			targets[i].OwnRendezvous = true
+		}
 		if !e.has("MASTER_ADDR") {
 			e.field("KUBECTL_AI_JOB", "metadata.labels['batch.kubernetes.io/job-name']")
 			e.value("MASTER_ADDR", "$(KUBECTL_AI_JOB)-0."+subdomain)

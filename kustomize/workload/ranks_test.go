@@ -47,15 +47,20 @@ func TestAGangsRanksAreNumbered(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec, pod, env string
 		want           string
+		own            bool // where they meet is ours to choose
 	}{
-		"nothing is given": {indexed, "subdomain: s", "", "RANK from the pod;WORLD_SIZE=4;LOCAL_RANK=0;KUBECTL_AI_JOB from the pod;MASTER_ADDR=$(KUBECTL_AI_JOB)-0.s;MASTER_PORT=29500;PET_NODE_RANK=$(RANK);PET_NNODES=$(WORLD_SIZE);PET_MASTER_ADDR=$(MASTER_ADDR);PET_MASTER_PORT=$(MASTER_PORT)"},
+		"nothing is given": {indexed, "subdomain: s", "", "RANK from the pod;WORLD_SIZE=4;LOCAL_RANK=0;KUBECTL_AI_JOB from the pod;MASTER_ADDR=$(KUBECTL_AI_JOB)-0.s;MASTER_PORT=29500;PET_NODE_RANK=$(RANK);PET_NNODES=$(WORLD_SIZE);PET_MASTER_ADDR=$(MASTER_ADDR);PET_MASTER_PORT=$(MASTER_PORT)", true},
 		"what the bundle gives stays, and PET_* follow it": {
 			indexed, "subdomain: s", "{name: MASTER_ADDR, value: a}, {name: MASTER_PORT, value: '1'}, {name: WORLD_SIZE, value: '8'}, {name: PET_NNODES, value: '2'}",
-			"MASTER_ADDR=a;MASTER_PORT=1;WORLD_SIZE=8;PET_NNODES=2;RANK from the pod;LOCAL_RANK=0;PET_NODE_RANK=$(RANK);PET_MASTER_ADDR=$(MASTER_ADDR);PET_MASTER_PORT=$(MASTER_PORT)",
+			"MASTER_ADDR=a;MASTER_PORT=1;WORLD_SIZE=8;PET_NNODES=2;RANK from the pod;LOCAL_RANK=0;PET_NODE_RANK=$(RANK);PET_MASTER_ADDR=$(MASTER_ADDR);PET_MASTER_PORT=$(MASTER_PORT)", false,
 		},
-		"pods that cannot find each other are no gang": {indexed, "restartPolicy: Never", "", ""},
-		"a Job of one pod is no gang":                  {"completionMode: Indexed", "subdomain: s", "", ""},
-		"a Job without indexes is no gang":             {"completions: 4\n  parallelism: 4", "subdomain: s", "", ""},
+		"behind an address of the bundle's there may be a Service with this port alone": {
+			indexed, "subdomain: s", "{name: MASTER_ADDR, value: a}",
+			"MASTER_ADDR=a;RANK from the pod;WORLD_SIZE=4;LOCAL_RANK=0;MASTER_PORT=29500;PET_NODE_RANK=$(RANK);PET_NNODES=$(WORLD_SIZE);PET_MASTER_ADDR=$(MASTER_ADDR);PET_MASTER_PORT=$(MASTER_PORT)", false,
+		},
+		"pods that cannot find each other are no gang": {indexed, "restartPolicy: Never", "", "", false},
+		"a Job of one pod is no gang":                  {"completionMode: Indexed", "subdomain: s", "", "", false},
+		"a Job without indexes is no gang":             {"completions: 4\n  parallelism: 4", "subdomain: s", "", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			targets := gang(t, c.spec, c.pod, c.env)
@@ -63,6 +68,9 @@ func TestAGangsRanksAreNumbered(t *testing.T) {
 			workload.NumberRanks(targets) // once more changes nothing
 			if d := cmp.Diff(c.want, strings.Join(variables(targets), ";")); d != "" {
 				t.Error(d)
+			}
+			if targets[0].OwnRendezvous != c.own {
+				t.Errorf("OwnRendezvous is %v", targets[0].OwnRendezvous)
 			}
 		})
 	}

@@ -13,6 +13,9 @@ type Target struct {
 	Template
 	Container Container
 	MountPath string
+	// OwnRendezvous says that NumberRanks chose where ranks meet, address and
+	// port: nothing but they themselves knows of the port.
+	OwnRendezvous bool
 }
 
 // String names the target for people: Kind/name/container.

@@ -31,6 +31,7 @@ type Config struct {
 	Grace      time.Duration // from the stop signal to SIGKILL
 	Env        []string      // of the container
 	Preload    []string      // Python modules to import once
+	FreshPort  bool          // MASTER_PORT is another one in each run
 	Log        *log.Logger
 
 	Pod, PodUID, Container string

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +106,15 @@ func (a *Agent) spec(m wire.Commit, digest string) supervise.Spec {
 		// goes by this name.
 		set("KUBECTL_AI_RUN", m.Run)
 		set("PET_RDZV_ID", m.Run)
+		if a.FreshPort {
+			address := ""
+			if i := at("MASTER_ADDR"); i >= 0 {
+				address = spec.Env[i]
+			}
+			port := strconv.Itoa(rendezvousPort(m.Run, address))
+			set("MASTER_PORT", port)
+			set("PET_MASTER_PORT", port)
+		}
 	}
 	if at("PYTHONUNBUFFERED") < 0 { // logs are read while the process runs
 		set("PYTHONUNBUFFERED", "1")
@@ -120,4 +131,26 @@ func (a *Agent) spec(m wire.Commit, digest string) supervise.Spec {
 		}
 	}
 	return spec
+}
+
+// Ports of rendezvous lie below those that Kubernetes gives to Services and
+// Linux to outgoing connections.
+const (
+	firstPort = 20_000
+	ports     = 10_000
+)
+
+// rendezvousPort returns the port at which the ranks of a run meet. All of
+// them compute the same one, and two runs in a row never have the same, so
+// that neither a rank of the last run nor its socket in TIME_WAIT is met.
+// The address keeps gangs apart that share a node's network.
+func rendezvousPort(run, address string) int {
+	text, _, _ := strings.Cut(run, "-")
+	number, err := strconv.ParseUint(text, 10, 64)
+	h := fnv.New32a()
+	_, _ = io.WriteString(h, address)
+	if err != nil {
+		_, _ = io.WriteString(h, run)
+	}
+	return firstPort + int((number%ports+uint64(h.Sum32()))%ports)
 }

@@ -200,6 +200,9 @@ func wrap(t workload.Target, argv []string, o Options) []Change {
 	if len(o.Preload) > 0 {
 		run = append(run, "--preload", strings.Join(o.Preload, ","))
 	}
+	if t.OwnRendezvous {
+		run = append(run, "--fresh-port")
+	}
 	c["command"] = workload.Strings(append(append(run, "--"), argv...))
 	delete(c, "args")
 

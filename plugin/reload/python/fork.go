@@ -26,7 +26,7 @@ type Options struct {
 // imported may depend on them, but for bytecode, which follows.
 var perGeneration = map[string]bool{
 	"KUBECTL_AI_GENERATION": true, "KUBECTL_AI_TREE_DIGEST": true, "PYTHONPYCACHEPREFIX": true,
-	"KUBECTL_AI_RUN": true, "PET_RDZV_ID": true,
+	"KUBECTL_AI_RUN": true, "PET_RDZV_ID": true, "MASTER_PORT": true, "PET_MASTER_PORT": true,
 }
 
 // ForkServer starts runs of a Python command. It is safe for concurrent use.

@@ -33,6 +33,7 @@ type PodOptions struct {
 	Env       []string                    // besides the test's own
 	Grace     time.Duration               // from the stop signal to SIGKILL; 0: a second
 	Heartbeat wire.Heartbeat
+	FreshPort bool // each run has a MASTER_PORT of its own
 }
 
 // Script returns a command that runs a shell script in the generation it was
@@ -133,7 +134,7 @@ func (p *Pod) start() {
 	p.uid = fmt.Sprintf("%s-%d", p.rank.ID, p.made.Add(1))
 	a, err := agent.New(agent.Config{
 		Mount: p.mount, Socket: p.socket, Argv: p.o.Argv(p.mount), StopSignal: syscall.SIGTERM, Grace: p.o.Grace,
-		Env: append(append(os.Environ(), p.o.Env...), owner+"="+p.mark), Log: log.New(io.Discard, "", 0), Heartbeat: p.o.Heartbeat,
+		Env: append(append(os.Environ(), p.o.Env...), owner+"="+p.mark), Log: log.New(io.Discard, "", 0), Heartbeat: p.o.Heartbeat, FreshPort: p.o.FreshPort,
 		Pod: p.rank.Name, PodUID: p.uid, Container: "main",
 	})
 	if err != nil {
