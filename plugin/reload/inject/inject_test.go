@@ -3,6 +3,7 @@ package inject
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -142,6 +143,23 @@ func TestModulesToPreloadReachTheAgent(t *testing.T) {
 		command := targets[0].Container.Command()
 		if diff := cmp.Diff(want, command[len(command)-len(want):]); diff != "" {
 			t.Error(diff)
+		}
+	}
+}
+
+func TestRanksThatMeetWhereWeChoseGetAFreshPort(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		objects := []*unstructured.Unstructured{job(t, `{name: c, image: i, workingDir: /app, command: [python, train.py]}`)}
+		targets, err := workload.Select(objects, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		targets[0].OwnRendezvous = own
+		if _, err := Inject(t.Context(), objects, targets, options(nil, nil, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(targets[0].Container.Command(), "--fresh-port"); got != own {
+			t.Errorf("with OwnRendezvous %v the agent is told %v", own, got)
 		}
 	}
 }

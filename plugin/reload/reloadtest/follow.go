@@ -15,7 +15,7 @@ import (
 func follow(ctx context.Context, l *Laptop) {
 	for ctx.Err() == nil {
 		f := &session.Follower{
-			Root: l.Dir, Tree: l.o.Scan, Cache: l.cache,
+			Root: l.Dir, Tree: l.o.Scan, Cache: l.cache, RereadEvery: l.o.RereadEvery,
 			Watch: watch.Options{MaxWatches: l.o.MaxWatches, Note: func(s string) { l.report(errors.New(s)) }},
 			Published: func(v *session.Version, _ time.Time) {
 				l.mu.Lock()

@@ -26,6 +26,8 @@ type Options struct {
 	Still      bool   // nobody watches the folder: Publish alone delivers
 	Policies   session.Policies
 
+	RereadEvery time.Duration // of the follower
+
 	// Earlier delivered to the same pods before: what it published counts as
 	// published.
 	Earlier *Laptop

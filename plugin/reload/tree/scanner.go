@@ -47,7 +47,9 @@ type Scanner struct {
 	nested   []*folder // that are the top of a repository of their own
 	broken   bool      // the last scan ended half-way; look at everything again
 	warnings []Warning
-	holds    bool // something was held back once
+	holds    bool   // something was held back once
+	reread   string // path that Reread ended at
+	owed     int64  // bytes that it read too many
 }
 
 // NewScanner makes a scanner that has seen nothing yet.
