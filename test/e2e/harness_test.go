@@ -195,15 +195,20 @@ func save(t *testing.T, path, content string) {
 
 // receipt is what `dev -o json` and `verify -o json` print of a rank.
 type receipt struct {
-	Kind       string    `json:"kind"`
-	Generation uint64    `json:"generation"`
-	TreeDigest string    `json:"treeDigest"`
-	Pod        string    `json:"pod"`
-	PodUID     string    `json:"podUID"`
-	Container  string    `json:"container"`
-	Rank       int       `json:"rank"`
-	PID        int       `json:"pid"`
-	Running    time.Time `json:"running"`
+	Kind       string `json:"kind"`
+	Generation uint64 `json:"generation"`
+	TreeDigest string `json:"treeDigest"`
+	Pod        string `json:"pod"`
+	PodUID     string `json:"podUID"`
+	Container  string `json:"container"`
+	Rank       int    `json:"rank"`
+	PID        int    `json:"pid"`
+	Process    string `json:"process"`
+
+	StartedGeneration uint64 `json:"startedGeneration"`
+	StartedDigest     string `json:"startedDigest"`
+
+	Running time.Time `json:"running"`
 }
 
 // devRun is a `dev` in the background, its receipts as they come.

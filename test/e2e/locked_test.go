@@ -34,6 +34,9 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
+	if err := os.WriteFile("seen.txt", text, 0o644); err != nil {
+		panic(err)
+	}
 	root := "writable"
 	if err := os.WriteFile("/probe", nil, 0o600); errors.Is(err, syscall.EROFS) {
 		root = "read-only"
@@ -117,6 +120,11 @@ func TestDevOnAnImageWithoutShellThatMayWriteNothing(t *testing.T) {
 	printed(1)
 	if r := must(t, "verify", dir); strings.Count(r.stdout, want) != 3 {
 		t.Errorf("verify does not say %s of this machine and both ranks:\n%s", want, r.stdout)
+	}
+	pulled := t.TempDir()
+	must(t, "pull", "--dir", dir, "--to", pulled)
+	if raw, err := os.ReadFile(filepath.Join(pulled, "seen.txt")); err != nil || string(raw) != "generation 1\n" {
+		t.Errorf("pulled is %q, %v", raw, err)
 	}
 	if now := identity(t, sandboxName, ns); now != before {
 		t.Errorf("the workload changed:\n%s\nwas\n%s", now, before)
