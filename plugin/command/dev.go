@@ -39,8 +39,9 @@ func NewCmdDev(f *Factory) *cobra.Command {
 		Short: "Run a bundle in a sandbox; every save runs in all ranks",
 		Long: `Applies the bundle's sandbox overlay and keeps the code in the running pods the
 same as the code on this machine. A save reaches all ranks as one complete tree;
-their processes restart in it, their pods stay. Each rank answers with a receipt:
-the digest of the tree it runs, its process, its working directory. What git
+their processes restart in it (or get a signal, or run on, as reload.policies in
+kubectl-ai.yaml say), their pods stay. Each rank answers with a receipt: the digest
+of the tree it has, what its process runs, its working directory. What git
 ignores is not sent; files that look like secrets, and large ones, are held back
 and named once (kubectl ai why-ignored PATH says what decides).
 
