@@ -66,6 +66,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		newCmdDigest(f),
 		NewCmdTargets(f),
 		NewCmdWhyIgnored(f),
+		NewCmdAgent(f),
 		newCmdExplain(f),
 		newCmdVersion(f),
 	)

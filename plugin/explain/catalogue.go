@@ -8,6 +8,7 @@ var catalogues = [][]Entry{
 	nodeimageEntries,
 	gpuEntries,
 	reloadEntries,
+	agentEntries,
 	promoteEntries,
 	clusterEntries,
 	generalEntries,

@@ -17,7 +17,8 @@ typing mistake never turns a setting off in silence. The fields are:
   metadata: {name}
   code: [{path, mountPath, targets, ignore}]
   environments: {NAME: {overlay, context, namespace, codeFormat, registry}}
-  reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}]}`,
+  reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}]}
+  agent: {image}`,
 	},
 	{
 		ID: "PRJ-002", Exit: ExitUsage, Match: As[*project.UnknownEnvironmentError](),

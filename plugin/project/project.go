@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
@@ -49,6 +50,7 @@ type Project struct {
 	Dir          string // absolute
 	Code         []Code
 	Reload       Reload
+	Agent        Agent
 	Environments map[string]Environment
 }
 
@@ -77,6 +79,13 @@ type Reload struct {
 	// Policies say what a save of some files does, in the order of the file:
 	// the last that has a path decides, and without one the process restarts.
 	Policies []Policy
+}
+
+// Agent is what dev puts into pods beside the code.
+type Agent struct {
+	// Image holds the agent, for clusters whose nodes pull it; empty in
+	// sandboxes, which get it from kubectl ai itself.
+	Image string
 }
 
 // Environment is where a bundle runs: an overlay, a cluster, a namespace.
@@ -140,6 +149,9 @@ type file struct {
 		Preload     modules  `yaml:"preload"`
 		Policies    policies `yaml:"policies"`
 	} `yaml:"reload"`
+	Agent struct {
+		Image string `yaml:"image"`
+	} `yaml:"agent"`
 	Environments map[string]struct {
 		Overlay    string `yaml:"overlay"`
 		Context    string `yaml:"context"`
@@ -307,6 +319,12 @@ func (f *file) project(root, path string) (*Project, error) {
 		p.Reload.GracePeriod = d
 	}
 	p.Reload.Preload, p.Reload.Policies = f.Reload.Preload, f.Reload.Policies
+	if image := f.Agent.Image; image != "" {
+		if _, err := name.ParseReference(image); err != nil {
+			return nil, bad("agent.image %q is no image such as registry.example/kubectl-ai/agent@sha256:…", image)
+		}
+		p.Agent.Image = image
+	}
 	for _, name := range conventionalOverlays(root) {
 		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormat: FormatLayer}
 	}

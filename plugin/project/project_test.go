@@ -57,6 +57,7 @@ func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
 		{"another kind", "apiVersion: v1\nkind: Pod\n", ":1: want apiVersion kubectl-ai.dev/v1alpha1"},
 		{"relative mountPath", head + "code:\n- {path: src, mountPath: app}\n", "code[0].mountPath \"app\" is not absolute"},
 		{"unknown code format", head + "environments: {production: {codeFormat: zip}}\n", "environments.production.codeFormat \"zip\""},
+		{"no image", head + "agent: {image: \"Not An Image\"}\n", "agent.image \"Not An Image\" is no image"},
 		{"bad duration", head + "reload: {gracePeriod: soon}\n", "reload.gracePeriod \"soon\""},
 		{"no module", head + "reload:\n  preload:\n  - torch\n  - torch;os\n", ":6: reload.preload \"torch;os\" is no module's name"},
 		{"no module, in brackets", head + "reload: {preload: [torch, -m]}\n", ":3: reload.preload \"-m\""},
