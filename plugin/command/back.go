@@ -24,6 +24,8 @@ type BackOptions struct {
 	Dir        string
 	Output     string
 	Timeout    time.Duration
+
+	allow allowance
 }
 
 // receiptList is what `back -o json` prints.
@@ -62,6 +64,7 @@ code again. It may be called while dev runs, which then does it.`,
 		},
 	}
 	addOutput(cmd, &o.Output)
+	o.allow.addFlag(cmd)
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long all ranks may take")
 	return cmd
 }
@@ -94,7 +97,7 @@ func (o *BackOptions) Run(ctx context.Context, f *Factory) error {
 
 // deliver brings the generation to the ranks that run, all together.
 func (o *BackOptions) deliver(ctx context.Context, f *Factory) ([]wire.Receipt, error) {
-	t, err := openTarget(ctx, f, o.Dir)
+	t, err := openTarget(ctx, f, o.Dir, &o.allow)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ type DevOptions struct {
 	Timeout time.Duration
 	Output  string
 	Events  string
+
+	allow allowance
 }
 
 // NewCmdDev returns `kubectl ai dev`.
@@ -45,13 +47,17 @@ of the tree it has, what its process runs, its working directory. What git
 ignores is not sent; files that look like secrets, and large ones, are held back
 and named once (kubectl ai why-ignored PATH says what decides).
 
-dev changes the sandbox alone, and there only what the bundle names. It never
-writes to the folder it watches. A manifest that changed and cannot be applied
+dev changes the sandbox alone, and there only what the bundle names. Another
+cluster takes --allow-context with its context's name, on the command line each
+time; there dev makes no namespace and changes no object that it did not apply,
+and the nodes pull all images, that of the agent too (kubectl ai agent push). It
+never writes to the folder it watches. A manifest that changed and cannot be applied
 to a running Job replaces the Job only after a question. Ctrl-C detaches and
 leaves the workload running; --cleanup removes it.`,
 		Example: `  kubectl ai dev samples/digits
   kubectl ai dev --once            # deliver, wait until all ranks run it, exit
-  kubectl ai dev --cleanup         # remove what dev applied`,
+  kubectl ai dev --cleanup         # remove what dev applied
+  kubectl ai dev --context lab --allow-context lab   # in a cluster that is no sandbox`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
@@ -67,6 +73,7 @@ leaves the workload running; --cleanup removes it.`,
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", 5*time.Minute, "with --once: how long all ranks may take")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "", "json: receipts as JSON lines on stdout, what ranks say on stderr")
 	cmd.Flags().StringVar(&o.Events, "events", "", "json: what happens as JSON lines on stderr, in place of words")
+	o.allow.addFlag(cmd)
 	completeWords(cmd, "output", "json")
 	completeWords(cmd, "events", "json")
 	return cmd
@@ -82,36 +89,25 @@ func (o *DevOptions) Validate() error {
 
 // Run applies the bundle and follows the code.
 func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
-	t, err := openTarget(ctx, f, o.Dir)
+	t, err := openTarget(ctx, f, o.Dir, &o.allow)
 	if err != nil {
 		return err
 	}
 	if o.Cleanup {
 		return o.cleanup(ctx, f, t)
 	}
-	progress := term.NewProgress(f.Streams)
-	step := func(name string, do func() error) error {
-		progress.Start(name)
-		err := do()
-		progress.End(err)
-		return err
+	if t.foreign {
+		f.Streams.Talk("%s is no sandbox: --allow-context lets dev apply the bundle there, in namespace %s", t.context, t.namespace)
 	}
-	var agent string
-	if err := step("Bring images into sandbox "+t.cluster.Name, func() error {
-		var err error
-		if agent, err = t.agentImage(ctx, f); err != nil {
-			return err
-		}
-		return t.runtimeImages(ctx, progress)
-	}); err != nil {
+	progress := term.NewProgress(f.Streams)
+	agent, err := t.images.bring(ctx, t.runtimes(), progress)
+	if err != nil {
 		return err
 	}
 	changes, err := inject.Inject(ctx, t.objects, t.targets, inject.Options{
 		Project: t.project.Name, AgentImage: agent,
 		StopSignal: t.project.Reload.StopSignal, GracePeriod: t.project.Reload.GracePeriod, Preload: t.project.Reload.Preload,
-		Entrypoint: func(ctx context.Context, ref string) ([]string, []string, error) {
-			return entrypoint(ctx, t.engine, ref)
-		},
+		Entrypoint: t.images.entrypoint,
 	})
 	if err != nil {
 		return err
@@ -149,6 +145,9 @@ func (o *DevOptions) apply(ctx context.Context, f *Factory, t *target, progress 
 		return err
 	}
 	options := apply.Options{Manager: devManager}
+	if t.foreign {
+		options.Owned = t.owns
+	}
 	plan, err := t.applier.Diff(ctx, t.objects, options)
 	if err != nil {
 		return err
@@ -172,11 +171,19 @@ func (o *DevOptions) apply(ctx context.Context, f *Factory, t *target, progress 
 // ensureNamespace makes the namespace in the sandbox when the bundle leaves
 // that to others: in a sandbox there are no others. Who may not make
 // namespaces has been given one, or hears it of the objects that go there.
+// Elsewhere it is to be there.
 func (o *DevOptions) ensureNamespace(ctx context.Context, t *target) error {
 	for _, obj := range t.objects {
 		if obj.GetKind() == "Namespace" && obj.GetName() == t.namespace {
 			return nil
 		}
+	}
+	if t.foreign {
+		_, err := t.client.CoreV1().Namespaces().Get(ctx, t.namespace, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return &explain.NoNamespaceError{Namespace: t.namespace, Context: t.context}
+		}
+		return nil // there, or hidden from this user
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.namespace}}
 	_, err := t.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
@@ -187,7 +194,7 @@ func (o *DevOptions) ensureNamespace(ctx context.Context, t *target) error {
 }
 
 // cleanup removes what dev applied: objects of the bundle that carry the
-// project's label. Namespaces and volume claims stay.
+// project's label and that dev manages. Namespaces and volume claims stay.
 func (o *DevOptions) cleanup(ctx context.Context, f *Factory, t *target) error {
 	var mine []*unstructured.Unstructured
 	for _, obj := range t.objects {
@@ -202,7 +209,7 @@ func (o *DevOptions) cleanup(ctx context.Context, f *Factory, t *target) error {
 		if err != nil {
 			return err
 		}
-		if live.GetLabels()[inject.ProjectLabel] == t.project.Name {
+		if t.owns(live) {
 			mine = append(mine, live)
 		}
 	}

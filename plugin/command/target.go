@@ -1,17 +1,15 @@
 package command
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -22,8 +20,6 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
-	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
-	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
 
 // devManager is the field manager of what dev applies.
@@ -32,42 +28,44 @@ const devManager = "kubectl-ai-dev"
 // defaultSandbox is the context of `sandbox create` without --name.
 const defaultSandbox = "kind-ai"
 
-// target is a bundle in a sandbox.
+// target is a bundle in the cluster where its code is worked on.
 type target struct {
 	*rendered
 	context string
-	cluster cluster.Cluster
-	engine  *engine.Engine
+	foreign bool // the cluster is no sandbox of this machine
+	images  images
 	config  *rest.Config
 	client  kubernetes.Interface
 	applier *apply.Client
 }
 
 // openTarget renders the sandbox environment of a bundle and opens the
-// sandbox it goes to: --context, else the project file's, else the default
-// sandbox. Any other cluster is refused: nothing was asked of it.
-func openTarget(ctx context.Context, f *Factory, dir string) (*target, error) {
+// cluster it goes to: --context, else the project file's, else the default
+// sandbox. One that is no sandbox is refused unless a allows it.
+func openTarget(ctx context.Context, f *Factory, dir string, a *allowance) (*target, error) {
 	r, err := render(dir, "sandbox", f.Namespace())
 	if err != nil {
 		return nil, err
 	}
 	t := &target{rendered: r, context: sandboxContext(f, r)}
-	sandbox, ok := strings.CutPrefix(t.context, "kind-")
-	if !ok {
-		return nil, &explain.NotASandboxError{Context: t.context}
-	}
-	s, err := openSandboxes(ctx, f)
-	if err != nil {
+	if err := a.check(t.context); err != nil {
 		return nil, err
 	}
-	t.engine = s.Engine
-	if t.cluster, err = s.Get(ctx, sandbox); err != nil {
-		return nil, err
-	}
-	if t.cluster.State != cluster.Running {
-		return nil, &cluster.StoppedError{Name: sandbox}
+	loaded, notSandbox := openSandbox(ctx, f, t.context)
+	t.images = loaded
+	if notSandbox != nil {
+		if err := a.permit(t.context, notSandbox); err != nil {
+			return nil, err
+		}
+		t.foreign, t.images = true, pulledImages{context: t.context, agent: r.project.Agent.Image, payload: f.Payload}
+		// A namespace there is somebody's decision: it is neither made nor marked.
+		t.objects = slices.DeleteFunc(t.objects, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Namespace" })
 	}
 	if t.config, err = f.RESTConfig(t.context); err != nil {
+		var absent *cluster.NotFoundError
+		if errors.As(notSandbox, &absent) {
+			return nil, notSandbox // neither a cluster nor a context: it is to be made
+		}
 		return nil, err
 	}
 	if t.client, err = kubernetes.NewForConfig(t.config); err != nil {
@@ -77,6 +75,49 @@ func openTarget(ctx context.Context, f *Factory, dir string) (*target, error) {
 		return nil, err
 	}
 	return t, t.applier.Localize(t.objects, t.namespace)
+}
+
+// openSandbox returns how images come into the sandbox that a context means.
+// It returns *explain.NotASandboxError and the errors of cluster.Get.
+func openSandbox(ctx context.Context, f *Factory, context string) (loadedImages, error) {
+	name, ok := strings.CutPrefix(context, "kind-")
+	if !ok {
+		return loadedImages{}, &explain.NotASandboxError{Context: context}
+	}
+	s, err := openSandboxes(ctx, f)
+	if err != nil {
+		return loadedImages{}, err
+	}
+	found, err := s.Get(ctx, name)
+	if err != nil {
+		return loadedImages{}, err
+	}
+	if found.State != cluster.Running {
+		return loadedImages{}, &cluster.StoppedError{Name: name}
+	}
+	return loadedImages{cluster: found, engine: s.Engine, payload: f.Payload}, nil
+}
+
+// runtimes are the images of the containers that get the code, each once.
+func (t *target) runtimes() []string {
+	var refs []string
+	for _, target := range t.targets {
+		for _, c := range target.Containers() {
+			if ref := c.Image(); ref != "" && !slices.Contains(refs, ref) {
+				refs = append(refs, ref)
+			}
+		}
+	}
+	return refs
+}
+
+// owns tells an object that dev applied for this bundle from what others put
+// into the cluster, a release of the same bundle too.
+func (t *target) owns(live *unstructured.Unstructured) bool {
+	return live.GetLabels()[inject.ProjectLabel] == t.project.Name &&
+		slices.ContainsFunc(live.GetManagedFields(), func(m metav1.ManagedFieldsEntry) bool {
+			return m.Manager == devManager && m.Operation == metav1.ManagedFieldsOperationApply
+		})
 }
 
 // dial opens the stream to a rank's agent.
@@ -99,73 +140,4 @@ func (t *target) selection() observe.Selection {
 
 func sessionRank(r observe.Rank) session.Rank {
 	return session.Rank{ID: r.PodUID + "/" + r.Container, Name: r.Name(), Index: r.Index}
-}
-
-// agentImage brings the agent into the sandbox's nodes and returns its image.
-// The tag is the program's digest, so that another build is another image.
-func (t *target) agentImage(ctx context.Context, f *Factory) (string, error) {
-	program, err := image.Payload(f.Payload, t.engine.Arch, "ai-agent")
-	if err != nil {
-		return "", err
-	}
-	content, err := io.ReadAll(program)
-	if err = errors.Join(err, program.Close()); err != nil {
-		return "", fmt.Errorf("read the agent: %w", err)
-	}
-	ref := fmt.Sprintf("kubectl-ai/agent:%x", sha256.Sum256(content))[:len("kubectl-ai/agent:")+12]
-	img, err := image.FromBinary(bytes.NewReader(content), t.engine.Arch, "/ai-agent", []string{"/ai-agent"}, ref)
-	if err != nil {
-		return "", err
-	}
-	return ref, image.LoadImage(ctx, t.cluster.Nodes, img)
-}
-
-// runtimeImages brings the images that the engine of this machine has into
-// the nodes, as nobody wants to push what is at hand. Others are pulled.
-func (t *target) runtimeImages(ctx context.Context, reporter cluster.Reporter) error {
-	seen := map[string]bool{}
-	for _, target := range t.targets {
-		for _, c := range target.Containers() {
-			ref := c.Image()
-			if ref == "" || seen[ref] {
-				continue
-			}
-			seen[ref] = true
-			err := image.LoadFromEngine(ctx, t.engine, t.cluster.Nodes, ref)
-			var absent *image.NotFoundError
-			if errors.As(err, &absent) {
-				reporter.Note("image %s is not on this machine: the nodes pull it", ref)
-				continue
-			}
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// entrypoint returns what an image runs: from the engine, where images that
-// were built or loaded on this machine are, else from the image's registry.
-func entrypoint(ctx context.Context, e *engine.Engine, ref string) (entry, cmd []string, err error) {
-	if out, err := e.Run(ctx, nil, "image", "inspect", "--format", "{{json .Config}}", ref); err == nil {
-		var config struct{ Entrypoint, Cmd []string }
-		if err := json.Unmarshal(out, &config); err != nil {
-			return nil, nil, fmt.Errorf("read the configuration of image %s: %w", ref, err)
-		}
-		return config.Entrypoint, config.Cmd, nil
-	}
-	parsed, err := name.ParseReference(ref)
-	if err != nil {
-		return nil, nil, err
-	}
-	img, err := remote.Image(parsed, remote.WithContext(ctx))
-	if err != nil {
-		return nil, nil, fmt.Errorf("not in the engine, and its registry says: %w", err)
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return nil, nil, err
-	}
-	return config.Config.Entrypoint, config.Config.Cmd, nil
 }

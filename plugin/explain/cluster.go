@@ -40,13 +40,44 @@ var clusterEntries = []Entry{
 		Next:  Text("kubectl cluster-info; for a sandbox: kubectl ai sandbox status"),
 		Long:  "No connection to the API server of that context could be made. A stopped sandbox comes back with `kubectl ai sandbox start`.",
 	},
+	{
+		ID: "CTX-004", Exit: ExitUsage, Match: As[*OtherContextError](),
+		Next: From(func(e *OtherContextError) string {
+			return fmt.Sprintf("--allow-context %s, or choose the other cluster with --context %s", e.Context, e.Allowed)
+		}),
+		Long: "--allow-context permits one cluster, by name. The context that is used is the one of --context, else the sandbox environment's in kubectl-ai.yaml, else kind-ai.",
+	},
+	{
+		ID: "CTX-005", Exit: ExitPrecondition, Match: As[*NoNamespaceError](),
+		Next: From(func(e *NoNamespaceError) string {
+			return fmt.Sprintf("kubectl --context %s create namespace %s, or name another one with -n", e.Context, e.Namespace)
+		}),
+		Long: "In a sandbox dev makes the namespace. In a cluster that others use, a namespace is for them to give, and dev would not remove it.",
+	},
 }
 
 // NotASandboxError says that a command for sandboxes was aimed elsewhere.
-type NotASandboxError struct{ Context string }
+// Command is that command as it was given.
+type NotASandboxError struct{ Context, Command string }
 
 func (e *NotASandboxError) Error() string {
 	return fmt.Sprintf("context %q is no sandbox of kubectl ai", e.Context)
+}
+
+// OtherContextError says that --allow-context names another context than the
+// one that is used.
+type OtherContextError struct{ Allowed, Context string }
+
+func (e *OtherContextError) Error() string {
+	return fmt.Sprintf("--allow-context names %q, and this goes to context %q", e.Allowed, e.Context)
+}
+
+// NoNamespaceError says that a cluster that is no sandbox lacks the namespace
+// of the bundle.
+type NoNamespaceError struct{ Namespace, Context string }
+
+func (e *NoNamespaceError) Error() string {
+	return fmt.Sprintf("there is no namespace %s in %s, which is no sandbox: none is made there", e.Namespace, e.Context)
 }
 
 // DiffersError says that a comparison found a difference.

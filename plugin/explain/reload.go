@@ -40,8 +40,13 @@ var reloadEntries = []Entry{
 	},
 	{
 		ID: "SYNC-006", Exit: ExitPrecondition, Match: As[*NotASandboxError](),
-		Next: Text("kubectl ai sandbox create; then name its context in kubectl-ai.yaml or with --context"),
-		Long: "dev replaces commands and mounts volumes over code, which is nothing to do to a cluster that others use. It works in clusters that `kubectl ai sandbox create` made.",
+		Next: From(func(e *NotASandboxError) string {
+			return fmt.Sprintf("if it may be changed: %s --allow-context %s", e.Command, e.Context)
+		}),
+		Long: `dev replaces commands and mounts volumes over code, which is not done unasked to a
+cluster that others use. It works in clusters that "kubectl ai sandbox create" made, and in
+others when --allow-context names their context on the command line; the project file cannot
+allow it. There it changes only what it applied itself. Nothing was changed.`,
 	},
 	{
 		ID: "SYNC-007", Exit: ExitUsage, Match: As[*journal.NotFoundError](),
@@ -60,8 +65,8 @@ var reloadEntries = []Entry{
 	},
 	{
 		ID: "SYNC-010", Exit: ExitFailed, Match: As[*wire.VersionError](),
-		Next: Text("kubectl ai dev --cleanup, then kubectl ai dev"),
-		Long: "The agent in the pod was put there by another version of kubectl ai, and the two share no version of the protocol.",
+		Next: Text("kubectl ai dev --cleanup, then kubectl ai dev; in a cluster that is no sandbox first: kubectl ai agent push"),
+		Long: "The agent in the pod was put there by another version of kubectl ai, and the two share no version of the protocol. In a sandbox dev brings its own agent; elsewhere pods get the one that agent.image names in kubectl-ai.yaml, which `kubectl ai agent push` renews.",
 	},
 	{
 		ID: "SYNC-011", Exit: ExitPermission, Match: As[*execstream.ForbiddenError](),
