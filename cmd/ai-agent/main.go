@@ -31,7 +31,7 @@ func main() {
 
 func run(args []string) (int, error) {
 	if len(args) == 0 {
-		return 2, fmt.Errorf("want a command: install, run, connect, ready or pull")
+		return 2, fmt.Errorf("want a command: install, run, connect, ready, pull or attach")
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	socket := flags.String("socket", "", "unix socket of the agent")
@@ -90,6 +90,9 @@ func run(args []string) (int, error) {
 		ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer cancel()
 		return a.Run(ctx), nil
+	}
+	if args[0] == "attach" {
+		return attach(args[1:])
 	}
 	return 2, fmt.Errorf("unknown command %q", args[0])
 }

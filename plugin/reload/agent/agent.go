@@ -36,6 +36,9 @@ type Config struct {
 
 	Pod, PodUID, Container string
 
+	// Attached is set where the agent starts nothing.
+	Attached *Attached
+
 	// Heartbeat says how long a silent client is taken for alive.
 	Heartbeat wire.Heartbeat
 }
@@ -235,7 +238,7 @@ var errClosing = errors.New("the container ends")
 func (a *Agent) resume() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if n, _ := a.store.Current(); n != 0 && !a.closing && a.process == nil {
+	if n, _ := a.store.Current(); n != 0 && !a.closing && a.process == nil && a.Attached == nil {
 		if a.run.Generation != n { // of an agent before this one
 			a.run = wire.Commit{Generation: n}
 		}

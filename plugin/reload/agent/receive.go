@@ -57,7 +57,7 @@ func (a *Agent) prepare(ctx context.Context, c *client, m *wire.Prepare) error {
 // does yet, it may as well say so itself.
 func (a *Agent) vet(ctx context.Context, c *client) error {
 	current, _ := a.store.Current()
-	if current == 0 || c.checked {
+	if current == 0 || c.checked || a.Attached != nil {
 		return nil
 	}
 	c.checked = true

@@ -20,6 +20,10 @@ import (
 // startLocked starts the command in the current generation; the caller holds
 // the mutex.
 func (a *Agent) startLocked(m wire.Commit, received, staged time.Time) {
+	if a.Attached != nil {
+		a.tellLocked(m, received, staged)
+		return
+	}
 	number, digest := a.store.Current()
 	committed := time.Now()
 	spec := a.spec(m, digest.String())

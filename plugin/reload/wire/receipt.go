@@ -48,17 +48,33 @@ type Receipt struct {
 	Running       time.Time   `json:"running"` // since when the process does
 }
 
+// States of a receipt.
+const (
+	StateRunning = "running" // PID was started in the generation
+	StateSynced  = "synced"  // the code is there; what runs was started by others
+)
+
+// State says what a receipt proves: where nothing was started, there is no
+// argv.
+func (r Receipt) State() string {
+	if r.ArgvDigest == (tree.Digest{}) {
+		return StateSynced
+	}
+	return StateRunning
+}
+
 type plainReceipt Receipt
 
 type typedReceipt struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
+	State      string `json:"state"`
 	plainReceipt
 }
 
 // MarshalJSON writes the receipt with its apiVersion and kind.
 func (r Receipt) MarshalJSON() ([]byte, error) {
-	return json.Marshal(typedReceipt{APIVersion, ReceiptKind, plainReceipt(r)})
+	return json.Marshal(typedReceipt{APIVersion, ReceiptKind, r.State(), plainReceipt(r)})
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.

@@ -198,7 +198,7 @@ func TestReceiptJSON(t *testing.T) {
 	if err := json.Unmarshal(raw, &fields); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{"apiVersion", "kind", "generation", "treeDigest", "process", "startedGeneration", "startedDigest", "pod", "podUID", "container", "rank", "pid", "cwd", "argvDigest", "received", "staged", "committed", "running"} {
+	for _, f := range []string{"apiVersion", "kind", "generation", "treeDigest", "process", "startedGeneration", "startedDigest", "pod", "podUID", "container", "rank", "pid", "cwd", "argvDigest", "state", "received", "staged", "committed", "running"} {
 		if _, ok := fields[f]; !ok {
 			t.Errorf("no field %q in %s", f, raw)
 		}
