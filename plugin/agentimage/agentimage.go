@@ -56,10 +56,9 @@ type PushError struct {
 func (e *PushError) Error() string { return fmt.Sprintf("push %s: %v", e.Ref, e.Err) }
 func (e *PushError) Unwrap() error { return e.Err }
 
-// Build returns the image for one architecture. Its tag is made of the
-// program's digest, so that another build is another image. It returns
+// Content returns the agent's program for an architecture. It returns
 // *image.NoPayloadError.
-func Build(payload fs.FS, arch string) (*image.Image, error) {
+func Content(payload fs.FS, arch string) ([]byte, error) {
 	program, err := image.Payload(payload, arch, "ai-agent")
 	if err != nil {
 		return nil, err
@@ -67,6 +66,17 @@ func Build(payload fs.FS, arch string) (*image.Image, error) {
 	content, err := io.ReadAll(program)
 	if err = errors.Join(err, program.Close()); err != nil {
 		return nil, fmt.Errorf("read the agent: %w", err)
+	}
+	return content, nil
+}
+
+// Build returns the image for one architecture. Its tag is made of the
+// program's digest, so that another build is another image. It returns
+// *image.NoPayloadError.
+func Build(payload fs.FS, arch string) (*image.Image, error) {
+	content, err := Content(payload, arch)
+	if err != nil {
+		return nil, err
 	}
 	tag := fmt.Sprintf("kubectl-ai/agent:%x", sha256.Sum256(content))[:len("kubectl-ai/agent:")+12]
 	return image.FromBinary(bytes.NewReader(content), arch, Program, []string{Program}, tag)

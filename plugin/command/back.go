@@ -77,7 +77,7 @@ func (o *BackOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	socket, err := controlSocket(f, r, sandboxContext(f, r))
+	socket, err := controlSocket(f, r, sandboxContext(f, r.env))
 	if err != nil {
 		return err
 	}

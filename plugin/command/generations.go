@@ -47,7 +47,7 @@ func generations(_ context.Context, f *Factory, dir, output string, limit int) e
 	if err != nil {
 		return err
 	}
-	j, err := openJournal(f, r, sandboxContext(f, r))
+	j, err := openJournal(f, r, sandboxContext(f, r.env))
 	if err != nil {
 		return err
 	}

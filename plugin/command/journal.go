@@ -6,18 +6,19 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 )
 
 // sandboxContext returns the context that the sandbox environment goes to:
 // --context, else the project file's, else the default sandbox.
-func sandboxContext(f *Factory, r *rendered) string {
+func sandboxContext(f *Factory, env project.Environment) string {
 	switch {
 	case f.Flags.Context != nil && *f.Flags.Context != "":
 		return *f.Flags.Context
-	case r.env.Context != "":
-		return r.env.Context
+	case env.Context != "":
+		return env.Context
 	}
 	return defaultSandbox
 }

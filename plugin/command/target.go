@@ -28,48 +28,66 @@ const devManager = "kubectl-ai-dev"
 // defaultSandbox is the context of `sandbox create` without --name.
 const defaultSandbox = "kind-ai"
 
-// target is a bundle in the cluster where its code is worked on.
-type target struct {
-	*rendered
+// connection is a cluster that code is worked on in.
+type connection struct {
 	context string
 	foreign bool // the cluster is no sandbox of this machine
 	images  images
 	config  *rest.Config
 	client  kubernetes.Interface
-	applier *apply.Client
 }
 
-// openTarget renders the sandbox environment of a bundle and opens the
-// cluster it goes to: --context, else the project file's, else the default
-// sandbox. One that is no sandbox is refused unless a allows it.
-func openTarget(ctx context.Context, f *Factory, dir string, a *allowance) (*target, error) {
-	r, err := render(dir, "sandbox", f.Namespace())
-	if err != nil {
+// connect opens the cluster of a context. One that is no sandbox is refused
+// unless a allows it; its nodes pull the agent from agentImage.
+func connect(ctx context.Context, f *Factory, context, agentImage string, a *allowance) (*connection, error) {
+	if err := a.check(context); err != nil {
 		return nil, err
 	}
-	t := &target{rendered: r, context: sandboxContext(f, r)}
-	if err := a.check(t.context); err != nil {
-		return nil, err
-	}
-	loaded, notSandbox := openSandbox(ctx, f, t.context)
-	t.images = loaded
+	c := &connection{context: context}
+	loaded, notSandbox := openSandbox(ctx, f, context)
+	c.images = loaded
 	if notSandbox != nil {
-		if err := a.permit(t.context, notSandbox); err != nil {
+		if err := a.permit(context, notSandbox); err != nil {
 			return nil, err
 		}
-		t.foreign, t.images = true, pulledImages{context: t.context, agent: r.project.Agent.Image, payload: f.Payload}
-		// A namespace there is somebody's decision: it is neither made nor marked.
-		t.objects = slices.DeleteFunc(t.objects, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Namespace" })
+		c.foreign, c.images = true, pulledImages{context: context, agent: agentImage, payload: f.Payload}
 	}
-	if t.config, err = f.RESTConfig(t.context); err != nil {
+	var err error
+	if c.config, err = f.RESTConfig(context); err != nil {
 		var absent *cluster.NotFoundError
 		if errors.As(notSandbox, &absent) {
 			return nil, notSandbox // neither a cluster nor a context: it is to be made
 		}
 		return nil, err
 	}
-	if t.client, err = kubernetes.NewForConfig(t.config); err != nil {
+	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
+	}
+	return c, nil
+}
+
+// target is a bundle in the cluster where its code is worked on.
+type target struct {
+	*rendered
+	*connection
+	applier *apply.Client
+}
+
+// openTarget renders the sandbox environment of a bundle and opens the
+// cluster it goes to: --context, else the project file's, else the default
+// sandbox.
+func openTarget(ctx context.Context, f *Factory, dir string, a *allowance) (*target, error) {
+	r, err := render(dir, "sandbox", f.Namespace())
+	if err != nil {
+		return nil, err
+	}
+	t := &target{rendered: r}
+	if t.connection, err = connect(ctx, f, sandboxContext(f, r.env), r.project.Agent.Image, a); err != nil {
+		return nil, err
+	}
+	if t.foreign {
+		// A namespace there is somebody's decision: it is neither made nor marked.
+		t.objects = slices.DeleteFunc(t.objects, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Namespace" })
 	}
 	if t.applier, err = apply.New(t.config); err != nil {
 		return nil, err

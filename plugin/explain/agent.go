@@ -1,6 +1,11 @@
 package explain
 
-import "github.com/kubectl-ai/kubectl-ai/plugin/agentimage"
+import (
+	"fmt"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/agentimage"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/attach"
+)
 
 var agentEntries = []Entry{
 	{
@@ -19,4 +24,33 @@ itself; the nodes of other clusters pull it, from a registry that you choose. No
 		Next: Text("kubectl ai agent push registry.example/kubectl-ai/agent"),
 		Long: "The agent's image is pushed to HOST[:PORT]/PATH[:TAG]. The digest comes of itself, and without a tag it gets one of its digest.",
 	},
+	{
+		ID: "ATT-001", Exit: ExitPrecondition, Match: As[*attach.UnfitError](),
+		Next: From(unfit),
+		Long: `attach brings code into a container as it runs. It needs a shell there to put its agent
+beside the code, and a folder that the container's user may write to. Nothing was changed.`,
+	},
+	{
+		ID: "ATT-002", Exit: ExitUsage, Match: As[*attach.UnknownContainerError](),
+		Next: From(func(e *attach.UnknownContainerError) string {
+			return fmt.Sprintf("kubectl ai attach %s/%s", e.Pod, e.Known[0])
+		}),
+		Long: "The pod has several containers, or none of that name. Say which one the code is for, as POD/CONTAINER.",
+	},
+}
+
+func unfit(e *attach.UnfitError) string {
+	switch e.Kind {
+	case attach.NoShell:
+		return "kubectl ai dev, which starts the container with its agent and needs no shell"
+	case attach.HasAgent:
+		return "kubectl ai dev, which delivers to it"
+	case attach.NoFolder:
+		return "name a folder that is there with --into"
+	case attach.ReadOnly, attach.NotOwner:
+		return "name a folder that can be written to with --into, or mount an emptyDir over the code; kubectl ai dev does that itself"
+	case attach.SharedPIDs:
+		return "leave --signal out, and let the program look for new code by itself"
+	}
+	return "kubectl get pods"
 }

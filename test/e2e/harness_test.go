@@ -202,6 +202,7 @@ type receipt struct {
 	PodUID     string `json:"podUID"`
 	Container  string `json:"container"`
 	Rank       int    `json:"rank"`
+	State      string `json:"state"`
 	PID        int    `json:"pid"`
 	Process    string `json:"process"`
 
@@ -240,8 +241,14 @@ func (b *lockedBuffer) String() string {
 // startDev starts `dev` and stops it, politely, with the test.
 func startDev(t *testing.T, args ...string) *devRun {
 	t.Helper()
+	return start(t, append([]string{"dev", "-o", "json"}, args...)...)
+}
+
+// start starts a command that follows the code.
+func start(t *testing.T, args ...string) *devRun {
+	t.Helper()
 	d := &devRun{t: t, stderr: &lockedBuffer{}, receipts: make(chan receipt, 1024), done: make(chan struct{})}
-	d.cmd = exec.Command(plugin, append([]string{"dev", "-o", "json"}, args...)...)
+	d.cmd = exec.Command(plugin, args...)
 	d.cmd.Stderr = d.stderr
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
@@ -267,7 +274,7 @@ func startDev(t *testing.T, args ...string) *devRun {
 	t.Cleanup(func() {
 		d.stop()
 		if t.Failed() {
-			t.Logf("dev said:\n%s", d.stderr)
+			t.Logf("%s said:\n%s", args[0], d.stderr)
 		}
 	})
 	return d
@@ -281,7 +288,7 @@ func (d *devRun) stop() {
 	case <-time.After(20 * time.Second):
 		_ = d.cmd.Process.Kill()
 		<-d.done
-		d.t.Error("dev did not end within 20 s of Ctrl-C")
+		d.t.Error("it did not end within 20 s of Ctrl-C")
 	}
 }
 
@@ -301,7 +308,7 @@ func (d *devRun) next(ranks int, within time.Duration) map[int]receipt {
 			}
 			got[r.Rank] = r
 		case <-d.done:
-			d.t.Fatalf("dev ended while waiting for receipts, has %d of %d", len(got), ranks)
+			d.t.Fatalf("it ended while waiting for receipts, has %d of %d", len(got), ranks)
 		case <-deadline:
 			d.t.Fatalf("%d of %d receipts within %v", len(got), ranks, within)
 		}
