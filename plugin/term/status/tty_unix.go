@@ -1,0 +1,138 @@
+//go:build linux || darwin
+
+package status
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tty is the terminal that keys come from.
+type tty struct {
+	fd int
+
+	mu     sync.Mutex
+	saved  unix.Termios // how the terminal was
+	taken  bool         // it is in our mode
+	closed bool
+}
+
+// openTTY puts a terminal into the mode for single keys.
+func openTTY(in *os.File) (*tty, error) {
+	t := &tty{fd: int(in.Fd())}
+	if !t.ours() {
+		return nil, ErrUnfit
+	}
+	saved, err := unix.IoctlGetTermios(t.fd, getTermios)
+	if err != nil {
+		return nil, errors.Join(ErrUnfit, err)
+	}
+	t.saved = *saved
+	return t, t.take()
+}
+
+// ours tells whether this process is in the terminal's foreground: any other
+// is stopped when it changes or reads the terminal.
+func (t *tty) ours() bool {
+	group, err := unix.IoctlGetInt(t.fd, unix.TIOCGPGRP)
+	return err != nil || group == unix.Getpgrp() // err: it controls no process
+}
+
+// wait is how long a read waits for a key: one that blocks could not be ended.
+const wait = 200 * time.Millisecond
+
+// take switches echo and line editing off.
+func (t *tty) take() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken || t.closed {
+		return nil
+	}
+	mode := t.saved
+	mode.Lflag &^= unix.ICANON | unix.ECHO
+	mode.Cc[unix.VMIN], mode.Cc[unix.VTIME] = 0, uint8(wait/(100*time.Millisecond))
+	mode.Cc[unix.VQUIT] = disabled // it would leave the terminal like this
+	if err := unix.IoctlSetTermios(t.fd, setTermios, &mode); err != nil {
+		return errors.Join(ErrUnfit, err)
+	}
+	t.taken = true
+	return nil
+}
+
+// release gives the terminal back until the next take.
+func (t *tty) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken && t.ours() {
+		_ = unix.IoctlSetTermios(t.fd, setTermios, &t.saved)
+	}
+	t.taken = false
+}
+
+// restore gives the terminal back for good.
+func (t *tty) restore() {
+	t.release()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+}
+
+// serve reads keys until the line is closed, and follows the terminal's size
+// and the shell's job control.
+func (t *tty) serve(l *Line) {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT)
+	defer signal.Stop(signals)
+	resting := time.NewTicker(wait)
+	defer resting.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case s := <-signals:
+			if s == syscall.SIGTSTP {
+				l.without(func() {
+					t.release()
+					_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+				})
+			}
+			l.redraw()
+			continue
+		default:
+		}
+		if t.ours() && t.take() == nil {
+			if t.read(l) {
+				continue
+			}
+		}
+		select { // in the background, or the terminal is gone
+		case <-l.stop:
+			return
+		case <-resting.C:
+		}
+	}
+}
+
+// read waits for a key for a moment. It returns false where there is none to
+// be had.
+func (t *tty) read(l *Line) bool {
+	var keys [64]byte
+	began := time.Now()
+	n, err := unix.Read(t.fd, keys[:])
+	if n == 0 && err == nil && time.Since(began) < wait/2 {
+		return false // a terminal that was hung up says so at once, again and again
+	}
+	if n == 1 {
+		select {
+		case l.keys <- keys[0]:
+		default:
+		}
+	}
+	return err == nil || errors.Is(err, unix.EINTR)
+}
