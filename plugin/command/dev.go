@@ -53,7 +53,12 @@ time; there dev makes no namespace and changes no object that it did not apply,
 and the nodes pull all images, that of the agent too (kubectl ai agent push). It
 never writes to the folder it watches. A manifest that changed and cannot be applied
 to a running Job replaces the Job only after a question. Ctrl-C detaches and
-leaves the workload running; --cleanup removes it.`,
+leaves the workload running; --cleanup removes it.
+
+On a terminal a status line stays at the bottom, and single keys restart all
+ranks (r), pause and resume deliveries (p), verify (v), go back to the code
+before (b), detach (q) and list the keys (?). With --once, -o json or --events
+json, or where not all three streams are the terminal, dev prints plain lines.`,
 		Example: `  kubectl ai dev samples/digits
   kubectl ai dev --once            # deliver, wait until all ranks run it, exit
   kubectl ai dev --cleanup         # remove what dev applied
@@ -132,7 +137,7 @@ func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
 		return err
 	}
 	err = l.run(ctx)
-	if errors.Is(context.Cause(ctx), explain.Interrupted) && !o.Once {
+	if errors.Is(err, errQuit) || errors.Is(context.Cause(ctx), explain.Interrupted) && !o.Once {
 		f.Streams.Talk("detached: the workload runs on; kubectl ai dev --cleanup removes it")
 		return nil
 	}

@@ -67,24 +67,30 @@ func (l *loop) back(ctx context.Context, number uint64) ([]wire.Receipt, error) 
 	if err != nil {
 		return nil, err
 	}
-	done := make(chan error, 1)
-	l.mu.Lock()
-	l.backs[v] = done
-	l.mu.Unlock()
 	l.say(devEvent{Kind: "Back", Generation: number, TreeDigest: v.Digest.String()}, "back to generation %d's code", number)
-	l.gang.Publish(ctx, v)
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-		l.mu.Lock()
-		delete(l.backs, v)
-		l.mu.Unlock()
-	}
-	if err != nil {
+	if err := l.again(ctx, v); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.backTo = number
 	return slices.SortedFunc(maps.Values(l.running), func(a, b wire.Receipt) int { return a.Rank - b.Rank }), nil
+}
+
+// again delivers a version that ranks may run already, and waits until all do.
+func (l *loop) again(ctx context.Context, v *session.Version) error {
+	done := make(chan error, 1)
+	l.mu.Lock()
+	l.backs[v] = done
+	l.mu.Unlock()
+	l.gang.Publish(ctx, v)
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		l.mu.Lock()
+		delete(l.backs, v)
+		l.mu.Unlock()
+		return context.Cause(ctx)
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/watch"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term/status"
 )
 
 // cacheBytes bounds the earlier versions of files that are kept so that an
@@ -35,6 +36,7 @@ type loop struct {
 	cache  *session.Cache
 	gang   *session.Gang
 	lines  observe.Lines
+	line   *status.Line // nil: there is no terminal
 	cancel context.CancelCauseFunc
 
 	journal *journal.Journal
@@ -42,7 +44,13 @@ type loop struct {
 
 	fellBack bool // it was said that a transport is not the first choice; the gang's
 
+	publishing sync.Mutex // held while a save is handed to the gang
+
 	mu      sync.Mutex
+	status  devStatus
+	current *session.Version                // delivered last
+	held    *session.Version                // the newest save, while paused
+	backTo  uint64                          // the generation that back has led to; 0 after a save
 	backs   map[*session.Version]chan error // who waits for one to be delivered
 	saved   map[tree.Digest]time.Time       // when a version was seen on this machine
 	last    tree.Index                      // delivered
@@ -71,21 +79,25 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) (*loop, error) {
 		backs:   map[*session.Version]chan error{},
 		saved:   map[tree.Digest]time.Time{},
 		running: map[string]wire.Receipt{},
+		status:  newDevStatus(ranks),
 	}
 	said := f.Streams.Out
 	if o.Output == "json" {
 		said = f.Streams.ErrOut
 	}
 	l.lines = observe.LinesTo(said)
+	l.openLine()
 	host, _ := os.Hostname()
 	l.gang = session.NewGang(t.dial(), fmt.Sprintf("pid %d on %s", os.Getpid(), host), session.Events{
 		Delivered: l.delivered,
 		Connected: l.connected,
 		Refused: func(v *session.Version, err error) {
 			l.settled(v, err)
+			l.change(func(s *devStatus) { s.refused = true })
 			l.say(devEvent{Kind: "Refused", Message: err.Error()}, "not delivered, all ranks run on as they are: %v", err)
 		},
 		Lost: func(r session.Rank, err error) {
+			l.change(func(s *devStatus) { s.lost[r.ID] = r })
 			l.say(devEvent{Kind: "Lost", Rank: r.Name, Message: err.Error()}, "lost %s: %v; connecting again", r.Name, err)
 		},
 		Notice: func(r session.Rank, text string) {
@@ -103,22 +115,27 @@ func (l *loop) run(parent context.Context) error {
 	defer cancel(nil)
 	l.cancel = cancel
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return l.gang.Run(ctx) })
-	group.Go(func() error { return l.code(ctx) })
-	group.Go(func() error { return l.control(ctx) })
+	defer l.closeLine()
+	defer context.AfterFunc(ctx, l.closeLine)() // what is said while it ends is plain
+	group.Go(l.sound(func() error { return l.gang.Run(ctx) }))
+	group.Go(l.sound(func() error { return l.code(ctx) }))
+	group.Go(l.sound(func() error { return l.control(ctx) }))
+	group.Go(l.sound(func() error { return l.keys(ctx) }))
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
 		l.write()
 	}()
 	defer func() { close(l.record); <-written }()
-	group.Go(func() error {
+	group.Go(l.sound(func() error {
 		return observe.Watch(ctx, l.t.client, l.t.selection(), func(e observe.Event) { l.pod(ctx, e) })
-	})
+	}))
 	err := group.Wait()
 	switch {
 	case errors.Is(context.Cause(ctx), errDelivered):
 		return nil
+	case errors.Is(context.Cause(ctx), errQuit):
+		return errQuit
 	case err != nil:
 		return err
 	case parent.Err() != nil:
@@ -145,6 +162,7 @@ func (l *loop) code(ctx context.Context) error {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.saved[v.Digest] = seen
+			l.backTo = 0
 		},
 		Trouble: func(err error) {
 			said := ""
@@ -157,7 +175,7 @@ func (l *loop) code(ctx context.Context) error {
 			complaint = said
 		},
 	}
-	return follower.Run(ctx, l.gang)
+	return follower.Run(ctx, l)
 }
 
 // pod brings a rank to the gang, takes it away, or says what holds it up.
@@ -170,8 +188,13 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 		l.mu.Lock()
 		delete(l.running, rank.ID)
 		l.mu.Unlock()
+		l.change(func(s *devStatus) {
+			delete(s.pods, rank.ID)
+			delete(s.lost, rank.ID)
+		})
 		l.gang.Remove(ctx, rank.ID)
 	default:
+		l.change(func(s *devStatus) { s.pods[rank.ID] = holding(e.Pod, e.Rank.Container) })
 		l.gang.Add(ctx, rank)
 		go func() {
 			if err := observe.Follow(ctx, l.t.client, l.t.namespace, e.Rank, l.lines); err != nil && ctx.Err() == nil {
@@ -184,6 +207,7 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 // connected says on which transport, in words only where it is not the first
 // choice, and only once: ranks share the way.
 func (l *loop) connected(c session.Connection) {
+	l.change(func(s *devStatus) { delete(s.lost, c.Rank.ID) })
 	event := devEvent{Kind: "Connected", Rank: c.Rank.Name, Since: &c.Dialled, Transport: c.Transport}
 	if c.Fallback == nil {
 		l.say(event, "")
@@ -203,7 +227,7 @@ func (l *loop) delivered(d session.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	changes := d.Version.Index.Diff(l.last)
-	l.last = d.Version.Index
+	l.last, l.current = d.Version.Index, d.Version
 	select {
 	case l.record <- recorded{d, changes.Len()}:
 	default: // a disk that slow loses a line, never a save
@@ -216,16 +240,12 @@ func (l *loop) delivered(d session.Delivery) {
 			}
 		}
 	}
-	current := 0
-	for _, r := range l.running {
-		if r.TreeDigest == d.Version.Digest {
-			current++
-		}
-	}
+	current := l.runningNow()
 	did, are := outcome(d)
 	took := ""
 	seen, hasSeen := l.saved[d.Version.Digest]
 	if hasSeen && !d.Adopted {
+		l.status.verified, l.status.are, l.status.done = d.Staged.Sub(seen), are, d.Done.Sub(seen)
 		took = fmt.Sprintf(" · verified in %d ms · %s in %d ms", d.Staged.Sub(seen).Milliseconds(), are, d.Done.Sub(seen).Milliseconds())
 	}
 	for digest, at := range l.saved {
@@ -233,6 +253,8 @@ func (l *loop) delivered(d session.Delivery) {
 			delete(l.saved, digest)
 		}
 	}
+	l.status.generation, l.status.digest, l.status.running, l.status.refused = d.Generation, d.Version.Digest.Short(), current, false
+	l.show()
 	event := devEvent{
 		Kind: "Delivery", Generation: d.Generation, TreeDigest: d.Version.Digest.String(), Files: changes.Len(), Running: current, Ranks: l.ranks,
 		Adopted: d.Adopted, Started: d.Receipts[0].Started, SentBytes: d.SentBytes, Verified: &d.Staged, Done: &d.Done,
@@ -254,6 +276,17 @@ func (l *loop) delivered(d session.Delivery) {
 		}
 		l.cancel(errDelivered)
 	}
+}
+
+// runningNow counts the ranks that run what was delivered last; the caller
+// holds the mutex.
+func (l *loop) runningNow() (n int) {
+	for _, r := range l.running {
+		if r.TreeDigest == l.current.Digest {
+			n++
+		}
+	}
+	return n
 }
 
 // devEvent is a line of --events json.

@@ -81,11 +81,28 @@ func (o *VerifyOptions) Run(ctx context.Context, f *Factory) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	ranks, err := t.ranks(ctx)
+	report, err := t.verify(ctx, index.Digest())
 	if err != nil {
 		return err
 	}
-	report := verification{APIVersion: outputVersion, Kind: "Verification", Local: index.Digest(), Ranks: make([]verifiedRank, len(ranks))}
+	names := make([]string, len(report.Ranks))
+	for i, r := range report.Ranks {
+		names[i] = "rank/" + r.Name
+	}
+	if err := printAs(f.Streams.Out, o.Output, report, names, report.table); err != nil {
+		return err
+	}
+	return report.err()
+}
+
+// verify asks all ranks that run to hash what they have, at once, and compares
+// it with the code on this machine.
+func (t *target) verify(ctx context.Context, local tree.Digest) (*verification, error) {
+	ranks, err := t.ranks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report := &verification{APIVersion: outputVersion, Kind: "Verification", Local: local, Ranks: make([]verifiedRank, len(ranks))}
 	var group errgroup.Group
 	for i, r := range ranks {
 		group.Go(func() error {
@@ -97,27 +114,24 @@ func (o *VerifyOptions) Run(ctx context.Context, f *Factory) error {
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	names := make([]string, len(ranks))
+	return report, group.Wait()
+}
+
+// err names the ranks that differ.
+func (v *verification) err() error {
 	var differing []string
-	for i, r := range report.Ranks {
-		names[i] = "rank/" + r.Name
+	for _, r := range v.Ranks {
 		if !r.Same {
 			differing = append(differing, r.Name)
 		}
 	}
-	if err := printAs(f.Streams.Out, o.Output, report, names, func(w io.Writer) error { return report.table(w) }); err != nil {
-		return err
+	if len(differing) == 0 {
+		return nil
 	}
-	if len(differing) > 0 {
-		return &explain.DiffersError{What: strings.Join(differing, ", "), From: "the code on this machine (" + report.Local.Short() + ")"}
-	}
-	return nil
+	return &explain.DiffersError{What: strings.Join(differing, ", "), From: "the code on this machine (" + v.Local.Short() + ")"}
 }
 
-func (v verification) table(w io.Writer) error {
+func (v *verification) table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "WHERE\tGENERATION\tDIGEST\tSAME\n")
 	_, _ = fmt.Fprintf(t, "this machine\t\t%s\t\n", v.Local)

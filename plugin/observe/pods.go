@@ -29,6 +29,7 @@ func (r Rank) Name() string { return r.Pod + "/" + r.Container }
 // Event says that a rank's container runs (again), or that its pod is gone.
 type Event struct {
 	Rank Rank
+	Pod  *corev1.Pod // as it was last seen; not to be changed
 	Gone bool
 	// Trouble is why the container does not run, in a line, when something
 	// other than time stands in the way. The event is then only talk.
@@ -121,7 +122,7 @@ func (t *tracker) update(pod *corev1.Pod) {
 		if why := Trouble(pod); why != t.trouble[key] {
 			t.trouble[key] = why
 			if why != "" {
-				t.send(Event{Rank: rank, Trouble: why})
+				t.send(Event{Rank: rank, Pod: pod, Trouble: why})
 			}
 		}
 		i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == rank.Container })
@@ -133,7 +134,7 @@ func (t *tracker) update(pod *corev1.Pod) {
 			continue
 		}
 		t.started[key] = status.ContainerID
-		t.send(Event{Rank: rank})
+		t.send(Event{Rank: rank, Pod: pod})
 	}
 }
 
@@ -142,7 +143,7 @@ func (t *tracker) gone(pod *corev1.Pod) {
 		key := rank.PodUID + "/" + rank.Container
 		if _, ok := t.started[key]; ok {
 			delete(t.started, key)
-			t.send(Event{Rank: rank, Gone: true})
+			t.send(Event{Rank: rank, Pod: pod, Gone: true})
 		}
 		delete(t.trouble, key)
 	}

@@ -46,6 +46,18 @@ func (s Streams) IsTerminal() bool {
 // InTerminal says whether somebody can answer a question.
 func (s Streams) InTerminal() bool { return isTerminal(s.In) }
 
+// Terminal returns where keys come from and where lines go, when one terminal
+// that can redraw a line is all of stdin, stdout and stderr.
+func (s Streams) Terminal() (in, out *os.File, ok bool) {
+	if !s.InTerminal() || !isTerminal(s.Out) || !s.IsTerminal() {
+		return nil, nil, false
+	}
+	in, stdout, out := s.In.(*os.File), s.Out.(*os.File), s.ErrOut.(*os.File)
+	a, errA := stdout.Stat()
+	b, errB := out.Stat()
+	return in, out, errA == nil && errB == nil && os.SameFile(a, b)
+}
+
 // Color says whether talk may use colour (https://no-color.org).
 func (s Streams) Color() bool { return s.IsTerminal() && os.Getenv("NO_COLOR") == "" }
 

@@ -23,6 +23,11 @@ const (
 	rereadBytes = 4 << 20
 )
 
+// Publisher takes a version that ranks are to run, as a Gang does.
+type Publisher interface {
+	Publish(ctx context.Context, v *Version)
+}
+
 // Follower publishes the tree in a folder, and again whenever its content
 // changes. It reads the folder and never writes to it.
 type Follower struct {
@@ -31,7 +36,7 @@ type Follower struct {
 	Watch watch.Options
 	Cache *Cache
 
-	// Published hears of a version before the gang does, with the time from
+	// Published hears of a version before the publisher does, with the time from
 	// which its delivery is counted: when the look that found it began.
 	Published func(v *Version, seen time.Time)
 	// Trouble hears why the folder cannot be delivered as it is; nil: it can
@@ -46,7 +51,7 @@ type Follower struct {
 }
 
 // Run follows the folder until ctx ends. The first look must succeed.
-func (f *Follower) Run(ctx context.Context, gang *Gang) error {
+func (f *Follower) Run(ctx context.Context, to Publisher) error {
 	watcher := watch.New(f.Root, f.Watch)
 	defer func() { _ = watcher.Close() }()
 	dirty := watch.Dirty{All: true}
@@ -87,7 +92,7 @@ func (f *Follower) Run(ctx context.Context, gang *Gang) error {
 				if f.Published != nil {
 					f.Published(v, seen)
 				}
-				gang.Publish(ctx, v)
+				to.Publish(ctx, v)
 			}
 		}
 		// Everything was looked at, so that nobody waits for a save.

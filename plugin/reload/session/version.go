@@ -41,6 +41,13 @@ type frameKey struct {
 	alone  bool
 }
 
+// Restarted returns the same tree as a version that is delivered again.
+func (v *Version) Restarted() *Version {
+	again := NewVersionFrom(v.source, v.Index, v.cache)
+	again.Again = true
+	return again
+}
+
 // Source reads an entry's content. It returns ErrChanged, or an error about a
 // content that is not to be had.
 type Source func(e tree.Entry) ([]byte, error)

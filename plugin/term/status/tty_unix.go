@@ -86,24 +86,34 @@ func (t *tty) restore() {
 // serve reads keys until the line is closed, and follows the terminal's size
 // and the shell's job control.
 func (t *tty) serve(l *Line) {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGWINCH, syscall.SIGTSTP, syscall.SIGCONT)
-	defer signal.Stop(signals)
+	resized, stopped, continued := make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(resized, syscall.SIGWINCH)
+	signal.Notify(stopped, syscall.SIGTSTP)
+	signal.Notify(continued, syscall.SIGCONT)
+	defer signal.Stop(resized)
+	defer signal.Stop(stopped)
+	defer signal.Stop(continued)
 	resting := time.NewTicker(wait)
 	defer resting.Stop()
 	for {
 		select {
 		case <-l.stop:
 			return
-		case s := <-signals:
-			if s == syscall.SIGTSTP {
-				l.without(func() {
-					t.release()
-					_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
-				})
-			}
+		case <-resized:
 			l.redraw()
-			continue
+		case <-stopped:
+			l.without(func() {
+				t.release()
+				// It goes on for a moment after the signal to itself: nothing
+				// may be drawn until the shell has continued it.
+				if syscall.Kill(os.Getpid(), syscall.SIGSTOP) == nil {
+					<-continued
+				}
+			})
+			l.redraw()
+		case <-continued: // somebody else had stopped it, and the shell changed the terminal
+			t.release()
+			l.redraw()
 		default:
 		}
 		if t.ours() && t.take() == nil {
