@@ -29,6 +29,7 @@ type DevOptions struct {
 	Timeout time.Duration
 	Output  string
 	Events  string
+	Forward bool
 
 	allow allowance
 }
@@ -55,6 +56,10 @@ never writes to the folder it watches. A manifest that changed and cannot be app
 to a running Job replaces the Job only after a question. Ctrl-C detaches and
 leaves the workload running; --cleanup removes it.
 
+TCP ports that containers declare are reachable on 127.0.0.1 meanwhile, under the
+same number where it is free: those of rank 0, or of a workload's oldest pod. They
+stay open while a pod is replaced.
+
 On a terminal a status line stays at the bottom, and single keys restart all
 ranks (r), pause and resume deliveries (p), verify (v), go back to the code
 before (b), detach (q) and list the keys (?). With --once, -o json or --events
@@ -78,6 +83,7 @@ json, or where not all three streams are the terminal, dev prints plain lines.`,
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", 5*time.Minute, "with --once: how long all ranks may take")
 	cmd.Flags().StringVarP(&o.Output, "output", "o", "", "json: receipts as JSON lines on stdout, what ranks say on stderr")
 	cmd.Flags().StringVar(&o.Events, "events", "", "json: what happens as JSON lines on stderr, in place of words")
+	cmd.Flags().BoolVar(&o.Forward, "forward", true, "make the ports that pods declare reachable on 127.0.0.1; not with --once")
 	o.allow.addFlag(cmd)
 	completeWords(cmd, "output", "json")
 	completeWords(cmd, "events", "json")

@@ -101,7 +101,7 @@ func (l *loop) verify(ctx context.Context) error {
 		return err
 	}
 	var table bytes.Buffer // in one piece: ranks go on talking
-	if err := report.table(&table); err != nil {
+	if err := report.write(&table, tree.Digest.Short); err != nil {
 		return err
 	}
 	if _, err := l.f.Streams.Out.Write(table.Bytes()); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/forward"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
@@ -38,6 +39,8 @@ type loop struct {
 	lines  observe.Lines
 	line   *status.Line // nil: there is no terminal
 	cancel context.CancelCauseFunc
+
+	forward *forward.Forwarder // nil: ports are not forwarded
 
 	journal *journal.Journal
 	record  chan recorded // to the journal
@@ -87,6 +90,11 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) (*loop, error) {
 	}
 	l.lines = observe.LinesTo(said)
 	l.openLine()
+	if o.Forward && !o.Once {
+		l.forward = forward.New(forward.Dialer(t.config, t.client, t.namespace), func(format string, args ...any) {
+			l.say(devEvent{Kind: "Forward", Message: fmt.Sprintf(format, args...)}, format, args...)
+		})
+	}
 	host, _ := os.Hostname()
 	l.gang = session.NewGang(t.dial(), fmt.Sprintf("pid %d on %s", os.Getpid(), host), session.Events{
 		Delivered: l.delivered,
@@ -121,6 +129,9 @@ func (l *loop) run(parent context.Context) error {
 	group.Go(l.sound(func() error { return l.code(ctx) }))
 	group.Go(l.sound(func() error { return l.control(ctx) }))
 	group.Go(l.sound(func() error { return l.keys(ctx) }))
+	if l.forward != nil {
+		group.Go(l.sound(func() error { l.forward.Run(ctx); return nil }))
+	}
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -192,9 +203,15 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 			delete(s.pods, rank.ID)
 			delete(s.lost, rank.ID)
 		})
+		if l.forward != nil {
+			l.forward.Gone(ctx, e.Pod)
+		}
 		l.gang.Remove(ctx, rank.ID)
 	default:
 		l.change(func(s *devStatus) { s.pods[rank.ID] = holding(e.Pod, e.Rank.Container) })
+		if l.forward != nil {
+			l.forward.Running(ctx, forward.Pod{Pod: e.Pod, Rank: e.Rank.Index})
+		}
 		l.gang.Add(ctx, rank)
 		go func() {
 			if err := observe.Follow(ctx, l.t.client, l.t.namespace, e.Rank, l.lines); err != nil && ctx.Err() == nil {
@@ -292,7 +309,7 @@ func (l *loop) runningNow() (n int) {
 // devEvent is a line of --events json.
 type devEvent struct {
 	APIVersion string     `json:"apiVersion"`
-	Kind       string     `json:"kind"` // Connected, Delivery, Image, Back, Refused, Lost, Notice
+	Kind       string     `json:"kind"` // Connected, Delivery, Image, Back, Refused, Lost, Notice, Forward
 	Rank       string     `json:"rank,omitempty"`
 	Message    string     `json:"message,omitempty"`
 	Transport  string     `json:"transport,omitempty"` // websocket or spdy

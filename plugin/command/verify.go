@@ -131,12 +131,15 @@ func (v *verification) err() error {
 	return &explain.DiffersError{What: strings.Join(differing, ", "), From: "the code on this machine (" + v.Local.Short() + ")"}
 }
 
-func (v *verification) table(w io.Writer) error {
+func (v *verification) table(w io.Writer) error { return v.write(w, tree.Digest.String) }
+
+// write is the table with digests in full, or short to fit a terminal.
+func (v *verification) write(w io.Writer, digest func(tree.Digest) string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(t, "WHERE\tGENERATION\tDIGEST\tSAME\n")
-	_, _ = fmt.Fprintf(t, "this machine\t\t%s\t\n", v.Local)
+	_, _ = fmt.Fprintf(t, "this machine\t\t%s\t\n", digest(v.Local))
 	for _, r := range v.Ranks {
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%t\n", rankName(session.Rank{Name: r.Name, Index: r.Rank}), r.Generation, r.TreeDigest, r.Same)
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%s\t%t\n", rankName(session.Rank{Name: r.Name, Index: r.Rank}), r.Generation, digest(r.TreeDigest), r.Same)
 		for _, d := range r.Differences {
 			_, _ = fmt.Fprintf(t, "  %s\t\t%s\t\n", d.Path, d.What)
 		}

@@ -23,6 +23,7 @@ rules:
 - {apiGroups: [""], resources: [pods], verbs: [get, list, watch]}
 - {apiGroups: [""], resources: [pods/log], verbs: [get]}
 - {apiGroups: [""], resources: [pods/exec], verbs: [%[2]s]}
+- {apiGroups: [""], resources: [pods/portforward], verbs: [%[2]s]}
 - {apiGroups: [batch], resources: [jobs], verbs: [get, create, patch]}
 - {apiGroups: [""], resources: [services], verbs: [get, create, patch]}
 `
@@ -58,7 +59,7 @@ func (d *devRun) transports() []string {
 
 func TestDevNeedsNoMoreThanItsRole(t *testing.T) {
 	const ns = "access"
-	dir := bundle(t, sandboxName, ns, job(ns, 1, ""))
+	dir := bundle(t, sandboxName, ns, job(ns, 1, "        ports: [{name: http, containerPort: 18090}]\n"))
 	apply(t, sandboxName, fmt.Sprintf(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: dev, namespace: %[1]s}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -91,6 +92,12 @@ subjects: [{kind: ServiceAccount, name: dev, namespace: %[1]s}]
 				}
 				return nil
 			})
+			eventually(t, 20*time.Second, func() error {
+				if s := dev.stderr.String(); !strings.Contains(s, `:18090 (http)"`) {
+					return fmt.Errorf("the port is not forwarded")
+				}
+				return nil
+			})
 			dev.stop()
 			must(t, "verify", dir, "--kubeconfig", kubeconfig)
 			now := identity(t, sandboxName, ns)
@@ -100,6 +107,24 @@ subjects: [{kind: ServiceAccount, name: dev, namespace: %[1]s}]
 			before = now
 		})
 	}
+
+	t.Run("without pods/portforward that is said once, and dev goes on", func(t *testing.T) {
+		apply(t, sandboxName, strings.Replace(fmt.Sprintf(devRole, ns, "create"), "pods/portforward", "pods/none", 1))
+		dev := startDev(t, dir, "--kubeconfig", kubeconfig)
+		dev.next(1, time.Minute)
+		const said = "ports are not forwarded: create on pods/portforward is missing in namespace access"
+		eventually(t, 20*time.Second, func() error {
+			if n := strings.Count(dev.stderr.String(), said); n != 1 {
+				return fmt.Errorf("said %d times: %s", n, said)
+			}
+			return nil
+		})
+		save(t, filepath.Join(dir, "src/generation.txt"), "generation 3\n")
+		dev.next(1, 30*time.Second)
+		if n := strings.Count(dev.stderr.String(), said); n != 1 {
+			t.Errorf("said %d times: %s", n, said)
+		}
+	})
 
 	t.Run("the fallback is said in words, once", func(t *testing.T) {
 		r := must(t, "dev", "--once", dir, "--kubeconfig", kubeconfig)

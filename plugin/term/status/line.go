@@ -86,7 +86,7 @@ func (l *Line) Close() {
 		l.mu.Unlock()
 		l.tty.restore()
 		close(l.stop)
-		l.draw()
+		_ = l.draw()
 	})
 	l.stopped.Wait()
 }
