@@ -22,7 +22,7 @@ const VisibleDevices = "NVIDIA_VISIBLE_DEVICES"
 const MaxPerNode = 64
 
 // StateVersion is the version of State's JSON. A reader refuses another.
-const StateVersion = "gpu.kubectl-ai.dev/v1"
+const StateVersion = "gpu.kubectl-ai.dev/v2"
 
 // Folders and files in a node and in its pods.
 const (
@@ -50,6 +50,8 @@ type State struct {
 	DriverVersion string   `json:"driverVersion"`
 	NVMLVersion   string   `json:"nvmlVersion"` // with the CUDA major in front, as NVML gives it: "13.590.48"
 	CUDAVersion   string   `json:"cudaVersion"` // "13.1"
+	Sharing       Sharing  `json:"sharing,omitzero"`
+	MIGStrategy   string   `json:"migStrategy,omitempty"` // MIGNone, MIGSingle or MIGMixed
 	Devices       []Device `json:"devices"`
 }
 
@@ -88,6 +90,10 @@ type Device struct {
 	PersistenceEnabled bool `json:"persistenceEnabled"`
 	MIGCapable         bool `json:"migCapable"`
 	MIGEnabled         bool `json:"migEnabled"`
+
+	MIG       []MIGDevice `json:"mig,omitempty"` // by placement
+	Fault     Fault       `json:"fault,omitzero"`
+	Processes []Process   `json:"processes,omitempty"`
 }
 
 const mebibyte = 1 << 20
