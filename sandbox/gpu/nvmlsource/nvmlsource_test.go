@@ -13,6 +13,7 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/mig"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 )
 
@@ -205,3 +206,51 @@ func (w withoutUUIDs) DeviceGetHandleByIndex(i int) (nvml.Device, nvml.Return) {
 }
 
 func (lost) GetUUID() (string, nvml.Return) { return "", nvml.ERROR_GPU_IS_LOST }
+
+func TestMIGTablesAreGoNVMLs(t *testing.T) {
+	want, err := Tables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, mig.Tables()); diff != "" {
+		t.Errorf("go run ./sandbox/gpu/nvmlsource/tables >sandbox/gpu/mig/tables.json, and read the difference (-go-nvml +embedded):\n%s", diff)
+	}
+}
+
+func TestGPUsAreCut(t *testing.T) {
+	grammar := regexp.MustCompile(`^MIG-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	o := Options{Cluster: "ai", Node: "n", Profile: "h100", Count: 8, MIG: mig.Layout{All: "1g.10gb"}}
+	_, state := simulate(t, o)
+	_, again := simulate(t, o)
+	if diff := cmp.Diff(state, again); diff != "" {
+		t.Errorf("made again (-first +again):\n%s", diff)
+	}
+	seen := map[string]bool{}
+	for _, d := range state.Devices {
+		if !d.MIGEnabled || len(d.MIG) != 7 {
+			t.Fatalf("GPU %d: MIG %v, %d devices", d.Index, d.MIGEnabled, len(d.MIG))
+		}
+		for i, m := range d.MIG {
+			if !grammar.MatchString(m.UUID) || seen[m.UUID] {
+				t.Errorf("GPU %d, MIG device %d: UUID %s", d.Index, i, m.UUID)
+			}
+			seen[m.UUID] = true
+			want := model.MIGDevice{
+				UUID: m.UUID, Profile: "1g.10gb", GPUInstance: m.GPUInstance, Placement: model.Placement{Start: i, Size: 1},
+				MemoryBytes: 10240 << 20, Multiprocessors: 16, GPUSlices: 1, ComputeSlices: 1, Engines: model.Engines{Copy: 1, Decoder: 1},
+			}
+			if diff := cmp.Diff(want, m); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		}
+	}
+	state.MIGStrategy = model.MIGMixed
+	if got := len(state.Units()["nvidia.com/mig-1g.10gb"]); got != 56 {
+		t.Errorf("%d MIG devices are offered, want 56", got)
+	}
+	_, err := Simulate(Options{Profile: "h100", Count: 1, MIG: mig.Layout{All: "1g.5gb"}})
+	var unknown *mig.UnknownProfileError
+	if !errors.As(err, &unknown) {
+		t.Errorf("a profile of another board: %v", err)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
 	"github.com/google/uuid"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/mig"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 )
 
@@ -46,11 +47,12 @@ type Options struct {
 	Node    string
 	Profile string
 	Count   int
+	MIG     mig.Layout // how the GPUs are cut
 }
 
 // Simulate returns simulated GPUs. The same options give the same GPUs,
-// identities included. It returns *model.UnknownProfileError and
-// *model.CountError.
+// identities included. It returns *model.UnknownProfileError,
+// *model.CountError, *mig.UnknownProfileError and *mig.PlacementError.
 func Simulate(o Options) (nvml.Interface, error) {
 	profile, err := model.LookupProfile(o.Profile)
 	if err != nil {
@@ -76,8 +78,22 @@ func Simulate(o Options) (nvml.Interface, error) {
 	}
 	s.ErrorStringFunc = func(r nvml.Return) string { return "NVML return " + fmt.Sprint(int(r)) }
 	fill(&s.Interface, &s.ExtendedInterface)
-	for i, d := range s.Devices {
-		complete(d.(*server.Device), profile, identify(o, i))
+	for i, handle := range s.Devices {
+		d, id := handle.(*server.Device), identify(o, i)
+		complete(d, profile, id)
+		if o.MIG.Empty() {
+			continue
+		}
+		instances, err := o.MIG.Place(profile.Name, i)
+		if err != nil {
+			return nil, err
+		}
+		if len(instances) == 0 {
+			continue
+		}
+		if err := cut(d, id, instances); err != nil {
+			return nil, fmt.Errorf("cut GPU %d: %w", i, err)
+		}
 	}
 	return s, nil
 }

@@ -95,6 +95,12 @@ func device(h nvml.Device) (model.Device, error) {
 		return d, err
 	}
 	readings(h, &d)
+	if d.MIGEnabled {
+		var err error
+		if d.MIG, err = migDevices(h, d.MemoryBytes); err != nil {
+			return d, err
+		}
+	}
 	return d, nil
 }
 
