@@ -15,9 +15,11 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/agent"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/deviceplugin"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nvmlsource"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 func main() {
@@ -28,13 +30,13 @@ func main() {
 
 const usage = `ai-gpu gives a sandbox node GPUs.
 
-  ai-gpu serve --cluster NAME --node NAME [flags]
+  ai-gpu serve [flags]
 
 Flags:
 `
 
 type options struct {
-	gpus  nvmlsource.Options
+	spec  string
 	state string
 	dir   string
 }
@@ -44,10 +46,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	o := options{}
 	flags := flag.NewFlagSet("ai-gpu serve", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.gpus.Cluster, "cluster", "", "name of the sandbox")
-	flags.StringVar(&o.gpus.Node, "node", "", "name of the node")
-	flags.StringVar(&o.gpus.Profile, "profile", model.DefaultProfile, "GPU model to simulate")
-	flags.IntVar(&o.gpus.Count, "count", 8, "number of GPUs")
+	flags.StringVar(&o.spec, "spec", spec.Path, "file that says which GPUs the node has")
 	flags.StringVar(&o.state, "state", model.NodeDir, "folder for the state that nvidia-smi reads")
 	flags.StringVar(&o.dir, "plugin-dir", deviceplugin.DefaultDir, "folder of the kubelet's device plugin sockets")
 	flags.Usage = func() {
@@ -63,7 +62,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	} else if err != nil {
 		return 2
 	}
-	if flags.NArg() > 0 || o.gpus.Cluster == "" || o.gpus.Node == "" {
+	if flags.NArg() > 0 {
 		flags.Usage()
 		return 2
 	}
@@ -85,39 +84,18 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 
 // serve offers the node's GPUs until ctx ends.
 func serve(ctx context.Context, o options, log *slog.Logger) error {
-	state, err := snapshot(o.gpus)
+	content, err := os.ReadFile(o.spec)
+	if err != nil {
+		return fmt.Errorf("read which GPUs this node has: %w", err)
+	}
+	node, err := spec.Decode(content)
 	if err != nil {
 		return err
 	}
-	// Before the first registration: a pod that gets a GPU can read it.
-	if err := model.Write(o.state, state); err != nil {
+	state, err := nvmlsource.Simulated(node)
+	if err != nil {
 		return err
 	}
-	devices := make([]deviceplugin.Device, len(state.Devices))
-	for i, d := range state.Devices {
-		devices[i] = deviceplugin.Device{ID: d.UUID, Healthy: true}
-	}
-	log.Info("GPUs", "count", len(devices), "product", state.Devices[0].Name, "simulated", state.Simulated)
-	return deviceplugin.New(deviceplugin.NewInventory(devices...), deviceplugin.Options{
-		Resource: model.Resource,
-		Dir:      o.dir,
-		Variable: model.VisibleDevices,
-		Mounts:   []deviceplugin.Mount{{Source: model.SMIPath, Target: model.SMIPath}, {Source: o.state, Target: model.PodDir}},
-		Log:      log,
-	}).Run(ctx)
-}
-
-// snapshot takes the state and lets go of the source, which would keep every
-// call it has ever answered.
-func snapshot(o nvmlsource.Options) (model.State, error) {
-	source, err := nvmlsource.Simulate(o)
-	if err != nil {
-		return model.State{}, err
-	}
-	state, err := nvmlsource.Snapshot(source)
-	if err != nil {
-		return model.State{}, err
-	}
-	state.Cluster, state.Node, state.Profile, state.Simulated = o.Cluster, o.Node, o.Profile, true
-	return state, nil
+	a := &agent.Agent{Spec: node, State: state, StateDir: o.state, PluginDir: o.dir, Log: log}
+	return a.Run(ctx)
 }

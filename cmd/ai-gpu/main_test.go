@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,8 +17,12 @@ func TestServe(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var log strings.Builder
 	exit := make(chan int, 1)
+	file := filepath.Join(dir, "gpu.json")
+	if err := os.WriteFile(file, []byte(`{"cluster": "ai", "name": "n1", "gpus": {"profile": "b200", "count": 3}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	go func() {
-		exit <- run(ctx, []string{"serve", "--cluster", "ai", "--node", "n1", "--profile", "b200", "--count", "3", "--state", state, "--plugin-dir", plugins}, &log)
+		exit <- run(ctx, []string{"serve", "--spec", file, "--state", state, "--plugin-dir", plugins}, &log)
 	}()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -45,27 +50,32 @@ func TestServe(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	cases := []struct {
 		args, says string
 		exit       int
 	}{
 		{"", "ai-gpu serve", 2},
 		{"frobnicate", "ai-gpu serve", 2},
-		{"serve", "ai-gpu serve", 2},
-		{"serve --cluster c --node n more", "ai-gpu serve", 2},
+		{"serve more", "ai-gpu serve", 2},
 		{"serve --frobnicate", "frobnicate", 2},
 		{"serve --help", "-plugin-dir", 0},
-		{"serve --cluster c --node n --profile voodoo", "voodoo", 1},
-		{"serve --cluster c --node n --count 0", "0 GPUs", 1},
+		{"serve --spec " + filepath.Join(dir, "missing"), "no such file", 1},
+		{"serve --spec " + file("broken", "{"), "decode the GPUs", 1},
+		{"serve --spec " + file("nameless", "{}"), "no cluster", 1},
+		{"serve --spec " + file("unknown", `{"cluster": "c", "name": "n", "gpus": {"profile": "voodoo", "count": 1}}`), "voodoo", 1},
+		{"serve --spec " + file("none", `{"cluster": "c", "name": "n", "gpus": {"profile": "h100"}}`), "0 GPUs", 1},
 	}
 	for _, c := range cases {
-		t.Run(c.args, func(t *testing.T) {
+		t.Run(c.says, func(t *testing.T) {
 			var out strings.Builder
-			args := strings.Fields(c.args)
-			if strings.Contains(c.args, "--node") && !strings.Contains(c.args, "more") {
-				args = append(args, "--state", dir, "--plugin-dir", dir)
-			}
-			if exit := run(t.Context(), args, &out); exit != c.exit || !strings.Contains(out.String(), c.says) {
+			if exit := run(t.Context(), strings.Fields(c.args), &out); exit != c.exit || !strings.Contains(out.String(), c.says) {
 				t.Errorf("exit %d, want %d with %q:\n%s", exit, c.exit, c.says, out.String())
 			}
 		})

@@ -1,16 +1,22 @@
 package deviceplugin
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
 
-// Device is one schedulable unit. ID is at most 63 characters; unhealthy
-// devices count in a node's capacity and are not given out.
+// Device is one schedulable unit. Unhealthy devices count in a node's capacity
+// and are not given out.
 type Device struct {
-	ID      string
+	ID      string // at most 63 characters
 	Healthy bool
+	Shows   string // what a container with it sees; ID unless given
+	Group   string // of units that lie together: on one GPU, or on GPUs that are joined
+	NUMA    int    // the node it is on, counted from 1; 0: not told
 }
+
+func (d Device) shows() string { return cmp.Or(d.Shows, d.ID) }
 
 // Inventory is the list of devices, in the order in which containers should
 // see them. It is safe for concurrent use.
@@ -47,35 +53,89 @@ func (i *Inventory) Len() int {
 	return len(list)
 }
 
-// pick puts ids into the inventory's order. It returns the first that is not
-// there.
-func (i *Inventory) pick(ids []string) (ordered []string, unknown string) {
+// pick returns what a container with these ids sees, in the inventory's order
+// and each once. It returns the first id that is not there.
+func (i *Inventory) pick(ids []string) (shown []string, unknown string) {
 	list, _ := i.List()
+	known := map[string]bool{}
 	for _, d := range list {
-		if slices.Contains(ids, d.ID) {
-			ordered = append(ordered, d.ID)
+		known[d.ID] = true
+		if slices.Contains(ids, d.ID) && !slices.Contains(shown, d.shows()) {
+			shown = append(shown, d.shows())
 		}
 	}
 	for _, id := range ids {
-		if !slices.Contains(ordered, id) {
+		if !known[id] {
 			return nil, id
 		}
 	}
-	return ordered, ""
+	return shown, ""
 }
 
-// prefer chooses size of the available ids, with all that must be included,
-// packed: the first in order, so that what stays free lies together.
-func (i *Inventory) prefer(available, must []string, size int) []string {
+// prefer chooses size of the available ids, with all that must be included.
+// Packed, units of as few groups as possible are chosen, so that what stays
+// free lies together; distributed, each is of the group that is used least.
+func (i *Inventory) prefer(available, must []string, size int, distributed bool) []string {
 	list, _ := i.List()
 	chosen := slices.Clone(must)
+	var groups []*group
+	byName := map[string]*group{}
 	for _, d := range list {
-		if len(chosen) >= size {
-			break
+		g := byName[d.Group]
+		if g == nil {
+			g = &group{}
+			byName[d.Group], groups = g, append(groups, g)
 		}
-		if slices.Contains(available, d.ID) && !slices.Contains(chosen, d.ID) {
-			chosen = append(chosen, d.ID)
+		switch {
+		case slices.Contains(chosen, d.ID):
+			g.taken++
+		case slices.Contains(available, d.ID):
+			g.free = append(g.free, d.ID)
 		}
 	}
+	for len(chosen) < size {
+		g := tightest(groups, size-len(chosen))
+		if distributed {
+			g = emptiest(groups)
+		}
+		if g == nil {
+			break // the kubelet asks for more than there is
+		}
+		chosen = append(chosen, g.free[0])
+		g.free, g.taken = g.free[1:], g.taken+1
+	}
 	return chosen
+}
+
+// group is the units that lie together.
+type group struct {
+	free  []string
+	taken int // by this container
+}
+
+// tightest returns the group that is begun, else the smallest in which n units
+// are free, else the largest.
+func tightest(groups []*group, n int) (best *group) {
+	fits := func(g *group) bool { return len(g.free) >= n }
+	for _, g := range groups {
+		switch {
+		case len(g.free) == 0:
+		case best == nil,
+			g.taken > best.taken,
+			g.taken == best.taken && fits(g) && (!fits(best) || len(g.free) < len(best.free)),
+			g.taken == best.taken && !fits(g) && !fits(best) && len(g.free) > len(best.free):
+			best = g
+		}
+	}
+	return best
+}
+
+// emptiest returns the group with the most free units, the first of several.
+func emptiest(groups []*group) (best *group) {
+	for _, g := range groups {
+		if len(g.free) > 0 && (best == nil || len(g.free) > len(best.free)) {
+			best = g
+		}
+	}
+	return best
 }

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -43,7 +44,12 @@ type Options struct {
 	Dir      string  // DefaultDir
 	Mounts   []Mount // what a container with devices finds
 	Variable string  // environment variable that lists its devices
-	Log      *slog.Logger
+	// Environment is what else a container with devices gets.
+	Environment map[string]string
+	// Distributed prefers devices of the groups that are used least; else
+	// devices that lie together.
+	Distributed bool
+	Log         *slog.Logger
 	// Poll is how often the folder is looked at beside the events of the
 	// file system; 2 s unless given, and five times as often without events.
 	Poll time.Duration
@@ -66,7 +72,7 @@ const (
 	registerLimit  = 15 * time.Second // the kubelet dials back within 10 s
 	streamLimit    = 3 * time.Second  // from Register to ListAndWatch
 	settleTime     = 200 * time.Millisecond
-	socketPrefix   = "kubectl-ai-gpu-"
+	socketPrefix   = "kubectl-ai-"
 	socketSuffix   = ".sock"
 	defaultPolling = 2 * time.Second
 )
@@ -230,6 +236,12 @@ func (p *Plugin) registerOnce(ctx context.Context, s *server) (err error) {
 	return nil
 }
 
+// socket returns the name of a socket of this plugin: several, of a resource
+// each, share the folder.
+func (p *Plugin) socket(unique string) string {
+	return socketPrefix + path.Base(p.Resource) + "-" + unique + socketSuffix
+}
+
 func (p *Plugin) kubeletSocket() string {
 	return filepath.Join(p.Dir, filepath.Base(api.KubeletSocket))
 }
@@ -237,7 +249,7 @@ func (p *Plugin) kubeletSocket() string {
 // removeOldSockets clears what an agent that was killed has left, and says
 // whether there was any.
 func (p *Plugin) removeOldSockets() (killed bool, err error) {
-	old, err := filepath.Glob(filepath.Join(p.Dir, socketPrefix+"*"+socketSuffix))
+	old, err := filepath.Glob(filepath.Join(p.Dir, p.socket("????????")))
 	if err != nil {
 		return false, fmt.Errorf("list old sockets: %w", err)
 	}

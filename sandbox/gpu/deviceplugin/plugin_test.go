@@ -2,6 +2,7 @@ package deviceplugin
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,7 +31,7 @@ func startPlugin(t *testing.T, o Options) (inventory *Inventory, stop func()) {
 	o.Resource = "nvidia.com/gpu"
 	o.Variable = "NVIDIA_VISIBLE_DEVICES"
 	o.Mounts = []Mount{{"/usr/bin/nvidia-smi", "/usr/bin/nvidia-smi"}, {"/var/lib/state", "/run/state"}}
-	inventory = NewInventory(Device{"GPU-b", true}, Device{"GPU-a", true}, Device{"GPU-c", true})
+	inventory = NewInventory(Device{ID: "GPU-b", Healthy: true}, Device{ID: "GPU-a", Healthy: true}, Device{ID: "GPU-c", Healthy: true})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- New(inventory, o).Run(ctx) }()
@@ -230,7 +231,7 @@ func TestListFollowsHealth(t *testing.T) {
 	k := startKubelet(t, dir)
 	inventory, _ := startPlugin(t, Options{Dir: dir})
 	k.registered()
-	inventory.Set(Device{"GPU-a", true}, Device{"GPU-b", false})
+	inventory.Set(Device{ID: "GPU-a", Healthy: true}, Device{ID: "GPU-b", Healthy: false})
 	want := map[string]string{"GPU-a": "Healthy", "GPU-b": "Unhealthy"}
 	if diff := cmp.Diff(want, health(k.next().devices)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -289,7 +290,7 @@ func TestAllocate(t *testing.T) {
 }
 
 func TestPreferredAllocation(t *testing.T) {
-	inventory := NewInventory(Device{"0", true}, Device{"1", true}, Device{"2", true}, Device{"3", true})
+	inventory := NewInventory(Device{ID: "0", Healthy: true}, Device{ID: "1", Healthy: true}, Device{ID: "2", Healthy: true}, Device{ID: "3", Healthy: true})
 	cases := []struct {
 		name            string
 		available, must []string
@@ -304,10 +305,46 @@ func TestPreferredAllocation(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if diff := cmp.Diff(c.want, inventory.prefer(c.available, c.must, c.size)); diff != "" {
+			if diff := cmp.Diff(c.want, inventory.prefer(c.available, c.must, c.size, false)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestPreferLooksAtWhatLiesTogether(t *testing.T) {
+	// Three GPUs, each offered three times, or three groups of joined GPUs.
+	var devices []Device
+	for _, group := range []string{"a", "b", "c"} {
+		for i := range 3 {
+			devices = append(devices, Device{ID: fmt.Sprintf("%s%d", group, i), Healthy: true, Shows: group, Group: group})
+		}
+	}
+	inventory := NewInventory(devices...)
+	cases := []struct {
+		name            string
+		available, must []string
+		size            int
+		packed, spread  []string
+	}{
+		{"everything is free", []string{"a0", "a1", "a2", "b0", "b1", "b2"}, nil, 2, []string{"a0", "a1"}, []string{"a0", "b0"}},
+		{"the tightest that fits", []string{"a0", "b0", "b1", "c0", "c1", "c2"}, nil, 2, []string{"b0", "b1"}, []string{"c0", "b0"}},
+		{"none fits", []string{"a0", "b0", "b1"}, nil, 3, []string{"b0", "b1", "a0"}, []string{"b0", "a0", "b1"}},
+		{"what must be there is begun", []string{"a0", "a1", "c0", "c1"}, []string{"c1"}, 2, []string{"c1", "c0"}, []string{"c1", "a0"}},
+		{"more than there is", []string{"a0"}, nil, 2, []string{"a0"}, []string{"a0"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if diff := cmp.Diff(c.packed, inventory.prefer(c.available, c.must, c.size, false)); diff != "" {
+				t.Errorf("packed -want +got:\n%s", diff)
+			}
+			if diff := cmp.Diff(c.spread, inventory.prefer(c.available, c.must, c.size, true)); diff != "" {
+				t.Errorf("distributed -want +got:\n%s", diff)
+			}
+		})
+	}
+	if shown, unknown := inventory.pick([]string{"b2", "a1", "b0"}); unknown != "" || cmp.Diff([]string{"a", "b"}, shown) != "" {
+		t.Errorf("a container with two of b and one of a sees %v, unknown %q", shown, unknown)
 	}
 }
 

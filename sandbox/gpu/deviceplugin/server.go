@@ -3,6 +3,7 @@ package deviceplugin
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func listen(p *Plugin) (*server, error) {
 	}
 	s := &server{
 		plugin: p,
-		name:   socketPrefix + uuid.NewString()[:8] + socketSuffix,
+		name:   p.socket(uuid.NewString()[:8]),
 		grpc:   grpc.NewServer(),
 		opened: make(chan struct{}, 1),
 		ended:  make(chan struct{}, 1),
@@ -98,7 +99,11 @@ func (s *server) ListAndWatch(_ *api.Empty, stream grpc.ServerStreamingServer[ap
 			if d.Healthy {
 				health = api.Healthy
 			}
-			response.Devices = append(response.Devices, &api.Device{ID: d.ID, Health: health})
+			device := &api.Device{ID: d.ID, Health: health}
+			if d.NUMA > 0 {
+				device.Topology = &api.TopologyInfo{Nodes: []*api.NUMANode{{ID: int64(d.NUMA - 1)}}}
+			}
+			response.Devices = append(response.Devices, device)
 		}
 		if err := stream.Send(response); err != nil {
 			return fmt.Errorf("send the list of devices: %w", err)
@@ -118,11 +123,11 @@ func signal(c chan struct{}) {
 	}
 }
 
-// GetPreferredAllocation packs: the first free devices.
+// GetPreferredAllocation chooses among free devices.
 func (s *server) GetPreferredAllocation(_ context.Context, r *api.PreferredAllocationRequest) (*api.PreferredAllocationResponse, error) {
 	response := &api.PreferredAllocationResponse{}
 	for _, c := range r.GetContainerRequests() {
-		ids := s.plugin.devices.prefer(c.GetAvailableDeviceIDs(), c.GetMustIncludeDeviceIDs(), int(c.GetAllocationSize()))
+		ids := s.plugin.devices.prefer(c.GetAvailableDeviceIDs(), c.GetMustIncludeDeviceIDs(), int(c.GetAllocationSize()), s.plugin.Distributed)
 		response.ContainerResponses = append(response.ContainerResponses, &api.ContainerPreferredAllocationResponse{DeviceIDs: ids})
 	}
 	return response, nil
@@ -137,9 +142,10 @@ func (s *server) Allocate(_ context.Context, r *api.AllocateRequest) (*api.Alloc
 		if unknown != "" {
 			return nil, status.Errorf(codes.InvalidArgument, "no device %s on this node", unknown)
 		}
-		answer := &api.ContainerAllocateResponse{}
+		answer := &api.ContainerAllocateResponse{Envs: map[string]string{}}
+		maps.Copy(answer.Envs, s.plugin.Environment)
 		if s.plugin.Variable != "" {
-			answer.Envs = map[string]string{s.plugin.Variable: strings.Join(ids, ",")}
+			answer.Envs[s.plugin.Variable] = strings.Join(ids, ",")
 		}
 		for _, m := range s.plugin.Mounts {
 			answer.Mounts = append(answer.Mounts, &api.Mount{HostPath: m.Source, ContainerPath: m.Target, ReadOnly: true})

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // Node is a running node. String is its name, Run runs a command in it as
@@ -42,8 +43,9 @@ type Reporter interface {
 // Options say what to install.
 type Options struct {
 	Cluster string // enters the GPUs' identities
-	Profile string // "" is model.DefaultProfile
-	PerNode int
+	// GPUs are those of each node, in the order of the nodes; a node beyond
+	// their number, or with a Count of 0, gets none.
+	GPUs []spec.GPUs
 	// Kubectl runs kubectl on the cluster with an administrator's rights.
 	Kubectl func(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error)
 	// Wait is how long the kubelets may take to offer the GPUs; 1 min unless
@@ -57,25 +59,24 @@ const parallel = 4
 
 const defaultWait = time.Minute
 
-// Install gives every node PerNode GPUs and returns when pods can be
-// scheduled on them. It returns *model.UnknownProfileError, *model.CountError,
-// *NoPayloadError and *NotOfferedError. The reporter may be nil.
+// Install gives nodes their GPUs and returns when pods can be scheduled on
+// them. It returns what spec.GPUs.Check does, *NoPayloadError and
+// *NotOfferedError. The reporter may be nil.
 func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Reporter) error {
-	if o.Profile == "" {
-		o.Profile = model.DefaultProfile
-	}
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	profile, err := model.LookupProfile(o.Profile)
-	if err != nil {
-		return err
+	var equipped []equipment
+	for i, n := range nodes {
+		if i >= len(o.GPUs) || o.GPUs[i].Count == 0 {
+			continue
+		}
+		if err := o.GPUs[i].Check(); err != nil {
+			return fmt.Errorf("%s: %w", n, err)
+		}
+		equipped = append(equipped, equipment{n, o.GPUs[i]})
 	}
-	o.Profile = profile.Name
-	if err := model.CheckCount(o.PerNode); err != nil {
-		return err
-	}
-	if len(nodes) == 0 {
+	if len(equipped) == 0 {
 		return nil
 	}
 	step := func(name string, f func() error) error {
@@ -87,39 +88,63 @@ func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Repo
 		r.End(err)
 		return err
 	}
-	err = step(fmt.Sprintf("Install %d simulated %s on %s", o.PerNode, profile.Product, names(nodes)), func() error {
-		return everyNode(ctx, nodes, func(ctx context.Context, n Node) error { return put(ctx, n, payload, o) })
+	err := step("Install "+describe(equipped), func() error {
+		return everyNode(ctx, equipped, func(ctx context.Context, e equipment) error { return put(ctx, e, payload, o) })
 	})
 	if err != nil {
 		return err
 	}
 	return step("Wait for the kubelets to offer the GPUs", func() error {
-		if err := offered(ctx, nodes, o); err != nil {
+		if err := offered(ctx, equipped, o); err != nil {
 			return err
 		}
-		return everyNode(ctx, nodes, func(ctx context.Context, n Node) error { return label(ctx, n, o) })
+		return everyNode(ctx, equipped, func(ctx context.Context, e equipment) error { return label(ctx, e.Node, o) })
 	})
 }
 
-func names(nodes []Node) string {
-	if len(nodes) == 1 {
-		return nodes[0].String()
+// equipment is a node and the GPUs that it gets.
+type equipment struct {
+	Node
+	gpus spec.GPUs
+}
+
+// describe says what is installed: "8 simulated NVIDIA L4 on each of 2 nodes".
+func describe(equipped []equipment) string {
+	var what []string
+	for _, e := range equipped {
+		board, err := e.gpus.Board()
+		if err != nil {
+			continue // it was checked
+		}
+		if one := fmt.Sprintf("%d simulated %s", e.gpus.Count, board.Product); !slices.Contains(what, one) {
+			what = append(what, one)
+		}
 	}
-	return fmt.Sprintf("each of %d nodes", len(nodes))
+	switch {
+	case len(equipped) == 1:
+		return fmt.Sprintf("%s on %s", what[0], equipped[0])
+	case len(what) == 1:
+		return fmt.Sprintf("%s on each of %d nodes", what[0], len(equipped))
+	}
+	return fmt.Sprintf("%s on %d nodes", strings.Join(what, ", "), len(equipped))
 }
 
 // everyNode works on several nodes at once; the first error ends the others.
-func everyNode(ctx context.Context, nodes []Node, f func(context.Context, Node) error) error {
+func everyNode(ctx context.Context, equipped []equipment, f func(context.Context, equipment) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
-	for _, n := range nodes {
-		g.Go(func() error { return f(ctx, n) })
+	for _, e := range equipped {
+		g.Go(func() error { return f(ctx, e) })
 	}
 	return g.Wait()
 }
 
 // put copies the programs into a node and starts the service.
-func put(ctx context.Context, n Node, payload fs.FS, o Options) error {
+func put(ctx context.Context, n equipment, payload fs.FS, o Options) error {
+	content, err := spec.Node{Cluster: o.Cluster, Name: n.String(), GPUs: n.gpus}.Encode()
+	if err != nil {
+		return err
+	}
 	arch, err := architecture(ctx, n)
 	if err != nil {
 		return err
@@ -133,7 +158,10 @@ func put(ctx context.Context, n Node, payload fs.FS, o Options) error {
 			return err
 		}
 	}
-	if err := write(ctx, n, unitPath, "644", unit(n.String(), o)); err != nil {
+	if err := write(ctx, n, spec.Path, "644", content); err != nil {
+		return err
+	}
+	if err := write(ctx, n, unitPath, "644", []byte(unit)); err != nil {
 		return err
 	}
 	const start = `set -e; systemctl daemon-reload; systemctl enable --quiet "$1"; systemctl restart "$1"`
@@ -153,10 +181,31 @@ func write(ctx context.Context, n Node, path, mode string, content []byte) error
 }
 
 // offered waits until every kubelet has told the API server of its GPUs.
-func offered(ctx context.Context, nodes []Node, o Options) error {
+func offered(ctx context.Context, equipped []equipment, o Options) error {
+	type offer struct {
+		resource string
+		count    int
+	}
+	nodes := map[offer][]Node{} // that are to make it
+	for _, e := range equipped {
+		for resource, count := range e.gpus.Offered() {
+			if count > 0 {
+				nodes[offer{resource, count}] = append(nodes[offer{resource, count}], e.Node)
+			}
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for want, nodes := range nodes {
+		g.Go(func() error { return await(ctx, nodes, want.resource, want.count, o) })
+	}
+	return g.Wait()
+}
+
+func await(ctx context.Context, nodes []Node, resource string, count int, o Options) error {
 	args := []string{
 		"wait", "--timeout", o.Wait.String(),
-		fmt.Sprintf(`--for=jsonpath={.status.allocatable.nvidia\.com/gpu}=%d`, o.PerNode),
+		fmt.Sprintf(`--for=jsonpath={.status.allocatable.%s}=%d`, strings.ReplaceAll(resource, ".", `\.`), count),
 	}
 	for _, n := range nodes {
 		args = append(args, "node/"+n.String())
@@ -168,7 +217,7 @@ func offered(ctx context.Context, nodes []Node, o Options) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	failure := &NotOfferedError{Want: o.PerNode, Err: err, Status: map[string]string{}}
+	failure := &NotOfferedError{Resource: resource, Want: count, Err: err, Status: map[string]string{}}
 	for _, n := range nodes {
 		// systemctl's exit code tells the state; its words are what is wanted.
 		status, err := n.Run(ctx, nil, "sh", "-c", `systemctl status --no-pager --lines=10 "$1" 2>&1 || true`, "sh", unitName)
@@ -190,7 +239,12 @@ func label(ctx context.Context, n Node, o Options) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", n, err)
 	}
-	labels := state.Labels()
+	// What firmware says of the machine; some have none.
+	machine, err := n.Run(ctx, nil, "sh", "-c", "cat /sys/class/dmi/id/product_name 2>/dev/null || true")
+	if err != nil {
+		return fmt.Errorf("ask %s for its model: %w", n, err)
+	}
+	labels := state.Labels(strings.TrimSpace(string(machine)), time.Now())
 	args := []string{"label", "--overwrite", "node", n.String()}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		args = append(args, key+"="+labels[key])
@@ -203,13 +257,14 @@ func label(ctx context.Context, n Node, o Options) error {
 
 // NotOfferedError says that kubelets did not offer the GPUs in time.
 type NotOfferedError struct {
-	Want   int
-	Status map[string]string // node → what systemd says of the service
-	Err    error
+	Resource string
+	Want     int
+	Status   map[string]string // node → what systemd says of the service
+	Err      error
 }
 
 func (e *NotOfferedError) Error() string {
-	return fmt.Sprintf("no %d %s offered by %s: %v", e.Want, model.Resource, strings.Join(slices.Sorted(maps.Keys(e.Status)), ", "), e.Err)
+	return fmt.Sprintf("no %d %s offered by %s: %v", e.Want, e.Resource, strings.Join(slices.Sorted(maps.Keys(e.Status)), ", "), e.Err)
 }
 
 func (e *NotOfferedError) Unwrap() error { return e.Err }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // fakeNode does what the scripts do that it knows, and fails the test on any
@@ -49,6 +51,8 @@ func (n *fakeNode) Run(_ context.Context, stdin io.Reader, cmd ...string) ([]byt
 		return []byte(n.machine + "\n"), nil
 	case cmd[0] == "cat":
 		return []byte(n.files[cmd[1]]), nil
+	case cmd[0] == "sh" && strings.Contains(cmd[2], "product_name"):
+		return []byte("board\n"), nil
 	case cmd[0] == "sh" && strings.Contains(cmd[2], "cat >"):
 		content, err := io.ReadAll(stdin)
 		n.files[cmd[4]] = cmd[5] + " " + string(content)
@@ -92,7 +96,9 @@ type steps []string
 func (s *steps) Start(step string)   { *s = append(*s, step) }
 func (s *steps) Note(string, ...any) {}
 func (s *steps) End(err error)       { *s = append(*s, fmt.Sprint(err)) }
-func (k *kubectl) options() Options  { return Options{Cluster: "ai", PerNode: 2, Kubectl: k.run} }
+func (k *kubectl) options() Options {
+	return Options{Cluster: "ai", GPUs: slices.Repeat([]spec.GPUs{{Profile: "h100", Count: 2}}, 2), Kubectl: k.run}
+}
 func list(nodes ...*fakeNode) []Node {
 	out := make([]Node, len(nodes))
 	for i, n := range nodes {
@@ -117,6 +123,15 @@ func TestInstall(t *testing.T) {
 	want := map[string]string{
 		"/usr/local/bin/ai-gpu": "755 amd64 agent",
 		"/usr/bin/nvidia-smi":   "755 amd64 smi",
+		"/etc/kubectl-ai/gpu.json": `644 {
+  "cluster": "ai",
+  "name": "ai-control-plane",
+  "gpus": {
+    "profile": "h100",
+    "count": 2
+  }
+}
+`,
 		"/etc/systemd/system/kubectl-ai-gpu.service": `644 [Unit]
 Description=GPUs of a kubectl-ai sandbox
 Before=kubelet.service
@@ -124,7 +139,7 @@ StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart=/usr/local/bin/ai-gpu serve --cluster "ai" --node "ai-control-plane" --profile h100 --count 2
+ExecStart=/usr/local/bin/ai-gpu serve
 Restart=always
 RestartSec=200ms
 CPUWeight=1000
@@ -139,29 +154,20 @@ WantedBy=multi-user.target
 	if got := worker.files["/usr/bin/nvidia-smi"]; got != "755 arm64 smi" {
 		t.Errorf("the worker, another architecture, has %q", got)
 	}
-	labels := "kubectl-ai.dev/gpu-simulated=true nvidia.com/gpu.count=2 nvidia.com/gpu.family=hopper nvidia.com/gpu.memory=81559 nvidia.com/gpu.present=true nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3"
-	for i, want := range []string{
-		`wait --timeout 1m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=2 node/ai-control-plane node/ai-worker`,
-		"label --overwrite node ai-control-plane " + labels,
-		"label --overwrite node ai-worker " + labels,
-	} {
-		if i == 0 && k.calls[0] != want || !contains(k.calls, want) {
-			t.Errorf("kubectl %s: not among\n%s", want, strings.Join(k.calls, "\n"))
+	if want := `wait --timeout 1m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=2 node/ai-control-plane node/ai-worker`; k.calls[0] != want {
+		t.Errorf("kubectl %s first, want %s", k.calls[0], want)
+	}
+	for _, node := range []string{"ai-control-plane", "ai-worker"} {
+		if !slices.ContainsFunc(k.calls, func(call string) bool {
+			return strings.HasPrefix(call, "label --overwrite node "+node+" ") && strings.Contains(call, " nvidia.com/gpu.machine=board ") && strings.Contains(call, " nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3 ")
+		}) {
+			t.Errorf("%s was not labelled:\n%s", node, strings.Join(k.calls, "\n"))
 		}
 	}
 	once := []string{"Install 2 simulated NVIDIA H100 80GB HBM3 on each of 2 nodes", "<nil>", "Wait for the kubelets to offer the GPUs", "<nil>"}
 	if diff := cmp.Diff(append(once, once...), []string(*r)); diff != "" {
 		t.Errorf("steps -want +got:\n%s", diff)
 	}
-}
-
-func contains(calls []string, want string) bool {
-	for _, c := range calls {
-		if c == want {
-			return true
-		}
-	}
-	return false
 }
 
 func TestInstallRefuses(t *testing.T) {
@@ -172,11 +178,11 @@ func TestInstallRefuses(t *testing.T) {
 		check   func(err error) bool
 	}{
 		{
-			"a profile that is not there", func(o *Options, _ *fakeNode, _ *kubectl) { o.Profile = "voodoo" }, payload,
+			"a profile that is not there", func(o *Options, _ *fakeNode, _ *kubectl) { o.GPUs[0].Profile = "voodoo" }, payload,
 			func(err error) bool { var e *model.UnknownProfileError; return errors.As(err, &e) },
 		},
 		{
-			"no GPUs", func(o *Options, _ *fakeNode, _ *kubectl) { o.PerNode = 0 }, payload,
+			"too many GPUs", func(o *Options, _ *fakeNode, _ *kubectl) { o.GPUs[0].Count = 65 }, payload,
 			func(err error) bool { var e *model.CountError; return errors.As(err, &e) },
 		},
 		{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
@@ -64,26 +63,18 @@ const (
 // GPUs are admitted again as soon as the kubelet is there, and fail for good
 // if the plugin is not. For the same reason it goes before others when the
 // machine is busy.
-func unit(node string, o Options) []byte {
-	return []byte(`[Unit]
+const unit = `[Unit]
 Description=GPUs of a kubectl-ai sandbox
 Before=kubelet.service
 StartLimitIntervalSec=0
 
 [Service]
 Type=exec
-ExecStart=` + strings.Join([]string{
-		model.AgentPath, "serve",
-		"--cluster", strconv.Quote(o.Cluster),
-		"--node", strconv.Quote(node),
-		"--profile", o.Profile,
-		"--count", strconv.Itoa(o.PerNode),
-	}, " ") + `
+ExecStart=` + model.AgentPath + ` serve
 Restart=always
 RestartSec=200ms
 CPUWeight=1000
 
 [Install]
 WantedBy=multi-user.target
-`)
-}
+`

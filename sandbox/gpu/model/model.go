@@ -91,6 +91,9 @@ type Device struct {
 	MIGCapable         bool `json:"migCapable"`
 	MIGEnabled         bool `json:"migEnabled"`
 
+	NVLinkGroup int `json:"nvLinkGroup,omitempty"` // how many boards in a row are joined; 0: none
+	NUMANode    int `json:"numaNode,omitempty"`
+
 	MIG       []MIGDevice `json:"mig,omitempty"` // by placement
 	Fault     Fault       `json:"fault,omitzero"`
 	Processes []Process   `json:"processes,omitempty"`

@@ -5,7 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -94,17 +98,95 @@ func TestFile(t *testing.T) {
 }
 
 func TestLabels(t *testing.T) {
-	want := map[string]string{
-		"nvidia.com/gpu.present":       "true",
-		"nvidia.com/gpu.product":       "NVIDIA-H100-80GB-HBM3",
-		"nvidia.com/gpu.count":         "2",
-		"nvidia.com/gpu.memory":        "81559",
-		"nvidia.com/gpu.family":        "hopper",
-		"kubectl-ai.dev/gpu-simulated": "true",
+	at := time.Unix(1700000000, 0)
+	got := golden(t).Labels("Google Compute Engine", at)
+	for key, want := range map[string]string{
+		"nvidia.com/gpu.present": "true", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.count": "2",
+		"nvidia.com/gpu.memory": "81559", "nvidia.com/gpu.family": "hopper", "kubectl-ai.dev/gpu-simulated": "true",
+		"nvidia.com/gpu.machine": "Google-Compute-Engine", "nvidia.com/gfd.timestamp": "1700000000", "nvidia.com/gpu.replicas": "1",
+		"nvidia.com/gpu.sharing-strategy": "none", "nvidia.com/cuda.driver.rev": "01", "nvidia.com/cuda.driver-version.full": "590.48.01",
+		"nvidia.com/cuda.runtime-version.full": "13.1", "nvidia.com/gpu.compute.major": "9", "nvidia.com/mig.capable": "true", "nvidia.com/mps.capable": "true",
+	} {
+		if got[key] != want {
+			t.Errorf("%s = %q, want %q", key, got[key], want)
+		}
 	}
-	if diff := cmp.Diff(want, golden(t).Labels()); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+	if _, there := got["nvidia.com/mig.strategy"]; there {
+		t.Error("a MIG strategy without MIG")
 	}
+
+	shared := golden(t)
+	shared.Sharing = Sharing{TimeSlicing, 4}
+	got = shared.Labels("", at)
+	for key, want := range map[string]string{
+		"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3-SHARED", "nvidia.com/gpu.replicas": "4", "nvidia.com/gpu.sharing-strategy": "time-slicing", "nvidia.com/gpu.count": "2",
+	} {
+		if got[key] != want {
+			t.Errorf("shared: %s = %q, want %q", key, got[key], want)
+		}
+	}
+	for key := range got {
+		if !OwnsLabel(key) {
+			t.Errorf("%s is not known as one of these", key)
+		}
+	}
+	if OwnsLabel("nvidia.com/run.ai-swap.enabled") || OwnsLabel("kubernetes.io/hostname") {
+		t.Error("labels of others are taken for these")
+	}
+}
+
+// The sets of NVIDIA's own tests, which are no part of this project.
+func TestLabelsAreThoseOfGPUFeatureDiscovery(t *testing.T) {
+	dir := filepath.Join(cmpOr(os.Getenv("KUBECTL_AI_SHARED"), "../../../../shared"), "data", "nvidia")
+	cut := golden(t)
+	for i := range cut.Devices {
+		cut.Devices[i].MIGEnabled = true
+		cut.Devices[i].MIG = []MIGDevice{{UUID: "MIG-" + itoa(i), Profile: "1g.10gb", MemoryBytes: 10 << 30, Multiprocessors: 16, GPUSlices: 1, ComputeSlices: 1}}
+	}
+	single, mixed := cut, cut
+	single.MIGStrategy, mixed.MIGStrategy = MIGSingle, MIGMixed
+	for name, s := range map[string]State{"gfd-expected-output.txt": golden(t), "gfd-expected-output-mig-single.txt": single, "gfd-expected-output-mig-mixed.txt": mixed} {
+		raw, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Logf("not compared with %s, which is not here", name)
+			continue
+		}
+		var want []*regexp.Regexp
+		for _, line := range strings.Fields(string(raw)) {
+			// The file's slips: classes that are meant as alternatives, and a
+			// product name without digits.
+			line = strings.NewReplacer("[none|mps|time-slicing]", "(none|mps|time-slicing)", "[unknown|compute|graphics]", "(unknown|compute|graphics)",
+				"[compute]", "compute", "[true|false]", "(true|false)", "product=[A-Za-z_-]+", "product=[A-Za-z0-9._-]+").Replace(line)
+			want = append(want, regexp.MustCompile("^"+line+"$"))
+		}
+		used := make([]bool, len(want))
+		for key, value := range s.Labels("machine", time.Unix(1700000000, 0)) {
+			if key == LabelPresent || key == LabelSimulated { // the operator's, and ours
+				continue
+			}
+			i := slices.IndexFunc(want, func(r *regexp.Regexp) bool { return r.MatchString(key + "=" + value) })
+			if i < 0 {
+				t.Errorf("%s: %s=%s is not among them", name, key, value)
+				continue
+			}
+			used[i] = true
+		}
+		for i, u := range used {
+			if !u {
+				t.Errorf("%s: nothing for %s", name, want[i])
+			}
+		}
+	}
+}
+
+func cmpOr(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func TestLabelValue(t *testing.T) {
 	for name, want := range map[string]string{
 		"NVIDIA A100-SXM4-80GB":  "NVIDIA-A100-SXM4-80GB",
 		"Tesla T4 (rev. 2)/µ":    "Tesla-T4-rev.-2",

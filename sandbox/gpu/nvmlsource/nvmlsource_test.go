@@ -15,27 +15,31 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/mig"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func simulate(t *testing.T, o Options) (nvml.Interface, model.State) {
+func simulate(t *testing.T, o spec.Node) (nvml.Interface, model.State) {
 	t.Helper()
 	lib, err := Simulate(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, err := Snapshot(lib)
+	state, err := Simulated(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	state.Cluster, state.Node, state.Profile, state.Simulated = o.Cluster, o.Node, o.Profile, true
 	return lib, state
+}
+
+func node(cluster, name, profile string, count int) spec.Node {
+	return spec.Node{Cluster: cluster, Name: name, GPUs: spec.GPUs{Profile: profile, Count: count}}
 }
 
 // The file is what readers of the state are tested with.
 func TestStateOfANodeIsTheGoldenFile(t *testing.T) {
-	_, state := simulate(t, Options{Cluster: "ai", Node: "ai-control-plane", Profile: "h100", Count: 2})
+	_, state := simulate(t, node("ai", "ai-control-plane", "h100", 2))
 	got, err := model.Encode(state)
 	if err != nil {
 		t.Fatal(err)
@@ -58,25 +62,30 @@ func TestStateOfANodeIsTheGoldenFile(t *testing.T) {
 func TestEveryProfileIsABoard(t *testing.T) {
 	for _, p := range model.Profiles() {
 		t.Run(p.Name, func(t *testing.T) {
-			_, state := simulate(t, Options{Cluster: "c", Node: "n", Profile: p.Name, Count: 1})
+			_, state := simulate(t, node("c", "n", p.Name, 1))
 			d := state.Devices[0]
 			got := model.Profile{
 				Name: p.Name, Product: d.Name, MemoryMiB: d.MemoryMiB(), ReservedKiB: d.ReservedMemoryBytes >> 10,
 				PowerLimit: d.PowerLimit / 1000, MinPower: d.MinPowerLimit / 1000, IdlePower: d.PowerMilliwatts,
 				Temperature: d.Temperature, MemoryTemp: d.MemoryTemperature,
 				IdleClock: d.GraphicsClock, VideoClock: d.VideoClock, MaxClock: d.MaxGraphicsClock, MemoryClock: d.MemoryClock,
-				PCIeGen: d.PCIeGeneration, Architecture: d.Architecture,
+				PCIeGen: d.PCIeGeneration, Architecture: d.Architecture, NVLinkGroup: d.NVLinkGroup,
+			}
+			if p.ComputeCap != "" { // NVML's model has no such board
+				got.ComputeCap, got.PCIDeviceID = d.ComputeCapability, d.PCIDeviceID
 			}
 			if diff := cmp.Diff(p, got); diff != "" {
 				t.Errorf("profile and what NVML shows differ (-profile +NVML):\n%s", diff)
 			}
-			if !d.MIGCapable || d.MIGEnabled {
-				t.Errorf("MIG: capable %v, enabled %v; these boards can and do not", d.MIGCapable, d.MIGEnabled)
+			if d.MIGCapable != (len(mig.Tables()[p.Name]) > 0) || d.MIGEnabled {
+				t.Errorf("MIG: capable %v, enabled %v", d.MIGCapable, d.MIGEnabled)
 			}
 		})
 	}
-	if len(boards) != len(model.Profiles()) {
-		t.Errorf("%d boards for %d profiles", len(boards), len(model.Profiles()))
+	for name := range boards {
+		if _, err := model.LookupProfile(name); err != nil {
+			t.Errorf("a board without a profile: %v", err)
+		}
 	}
 }
 
@@ -91,12 +100,12 @@ func TestIdentitiesAreStableAndUnique(t *testing.T) {
 		}
 		seen[value] = true
 	}
-	for _, node := range []string{"ai-control-plane", "ai-worker"} {
-		o := Options{Cluster: "ai", Node: node, Profile: "h100", Count: model.MaxPerNode}
+	for _, name := range []string{"ai-control-plane", "ai-worker"} {
+		o := node("ai", name, "h100", model.MaxPerNode)
 		_, first := simulate(t, o)
 		_, again := simulate(t, o)
 		if diff := cmp.Diff(first, again); diff != "" {
-			t.Errorf("%s started again (-first +again):\n%s", node, diff)
+			t.Errorf("%s started again (-first +again):\n%s", name, diff)
 		}
 		for i, d := range first.Devices {
 			if !grammar.MatchString(d.UUID) || !busID.MatchString(d.PCIBusID) || !serial.MatchString(d.Serial) {
@@ -104,20 +113,20 @@ func TestIdentitiesAreStableAndUnique(t *testing.T) {
 			}
 			unique(d.UUID)
 			unique(d.Serial)
-			unique(node + d.PCIBusID)
-			unique(node + "/" + strconv.Itoa(d.Minor))
+			unique(name + d.PCIBusID)
+			unique(name + "/" + strconv.Itoa(d.Minor))
 		}
 	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	_, err := Simulate(Options{Profile: "voodoo", Count: 1})
+	_, err := Simulate(node("c", "n", "voodoo", 1))
 	var unknown *model.UnknownProfileError
 	if !errors.As(err, &unknown) {
 		t.Errorf("profile voodoo: %v", err)
 	}
 	for _, n := range []int{-1, 0, model.MaxPerNode + 1} {
-		_, err := Simulate(Options{Profile: "h100", Count: n})
+		_, err := Simulate(node("c", "n", "h100", n))
 		var count *model.CountError
 		if !errors.As(err, &count) {
 			t.Errorf("%d GPUs: %v", n, err)
@@ -127,7 +136,7 @@ func TestOptionsAreChecked(t *testing.T) {
 
 // A mock panics where it has no function; a driver answers.
 func TestEveryCallIsAnswered(t *testing.T) {
-	lib, _ := simulate(t, Options{Cluster: "c", Node: "n", Profile: "h100", Count: 1})
+	lib, _ := simulate(t, node("c", "n", "h100", 1))
 	d, _ := lib.DeviceGetHandleByIndex(0)
 	profile, _ := d.GetGpuInstanceProfileInfo(nvml.GPU_INSTANCE_PROFILE_1_SLICE)
 	gi, r := d.CreateGpuInstance(&profile)
@@ -188,7 +197,7 @@ func callWithZeros(f reflect.Value) []reflect.Value {
 
 // A reading that fails must not turn into a GPU without identity.
 func TestSnapshotNeedsIdentities(t *testing.T) {
-	lib, _ := simulate(t, Options{Cluster: "c", Node: "n", Profile: "h100", Count: 1})
+	lib, _ := simulate(t, node("c", "n", "h100", 1))
 	_, err := Snapshot(withoutUUIDs{lib})
 	var refused *ReturnError
 	if !errors.As(err, &refused) || refused.Return != nvml.ERROR_GPU_IS_LOST {
@@ -219,7 +228,8 @@ func TestMIGTablesAreGoNVMLs(t *testing.T) {
 
 func TestGPUsAreCut(t *testing.T) {
 	grammar := regexp.MustCompile(`^MIG-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	o := Options{Cluster: "ai", Node: "n", Profile: "h100", Count: 8, MIG: mig.Layout{All: "1g.10gb"}}
+	o := node("ai", "n", "h100", 8)
+	o.GPUs.MIG, o.GPUs.MIGStrategy = mig.Layout{All: "1g.10gb"}, model.MIGMixed
 	_, state := simulate(t, o)
 	_, again := simulate(t, o)
 	if diff := cmp.Diff(state, again); diff != "" {
@@ -244,11 +254,15 @@ func TestGPUsAreCut(t *testing.T) {
 			}
 		}
 	}
-	state.MIGStrategy = model.MIGMixed
+	state.MIGStrategy = o.GPUs.MIGStrategy
+	if diff := cmp.Diff(map[string]int{"nvidia.com/gpu": 0, "nvidia.com/mig-1g.10gb": 56}, o.GPUs.Offered()); diff != "" {
+		t.Errorf("offered (-want +got):\n%s", diff)
+	}
 	if got := len(state.Units()["nvidia.com/mig-1g.10gb"]); got != 56 {
 		t.Errorf("%d MIG devices are offered, want 56", got)
 	}
-	_, err := Simulate(Options{Profile: "h100", Count: 1, MIG: mig.Layout{All: "1g.5gb"}})
+	o.GPUs.MIG.All = "1g.5gb"
+	_, err := Simulate(o)
 	var unknown *mig.UnknownProfileError
 	if !errors.As(err, &unknown) {
 		t.Errorf("a profile of another board: %v", err)

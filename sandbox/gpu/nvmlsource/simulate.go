@@ -11,24 +11,19 @@
 package nvmlsource
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/gpus"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
 	"github.com/google/uuid"
 
-	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/mig"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
-)
-
-// The driver that simulated GPUs claim: the one whose tools' output was
-// captured on real machines.
-const (
-	driverVersion = "590.48.01"
-	nvmlVersion   = "13.590.48.01"
-	cudaVersion   = 13010
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // boards are go-nvml's models of the hardware, by profile.
@@ -41,50 +36,47 @@ var boards = map[string]gpus.Config{
 	"a30":     gpus.A30_PCIE_24GB,
 }
 
-// Options say which GPUs to simulate, and for whom.
-type Options struct {
-	Cluster string
-	Node    string
-	Profile string
-	Count   int
-	MIG     mig.Layout // how the GPUs are cut
-}
-
-// Simulate returns simulated GPUs. The same options give the same GPUs,
-// identities included. It returns *model.UnknownProfileError,
-// *model.CountError, *mig.UnknownProfileError and *mig.PlacementError.
-func Simulate(o Options) (nvml.Interface, error) {
-	profile, err := model.LookupProfile(o.Profile)
+// Simulate returns the simulated GPUs of a node. The same node gets the same
+// GPUs, identities included. It returns what spec.GPUs.Check does.
+func Simulate(o spec.Node) (nvml.Interface, error) {
+	profile, err := o.GPUs.Board()
 	if err != nil {
 		return nil, err
 	}
-	if err := model.CheckCount(o.Count); err != nil {
+	if err := o.GPUs.Check(); err != nil {
 		return nil, err
 	}
-	board, ok := boards[profile.Name]
-	if !ok {
-		return nil, fmt.Errorf("simulate profile %s: no board of that name", profile.Name)
+	if err := model.CheckCount(o.GPUs.Count); err != nil {
+		return nil, err
 	}
-	board.Name = profile.Product
-	board.MemoryMB = profile.MemoryMiB
+	board, err := boardOf(profile)
+	if err != nil {
+		return nil, err
+	}
+	version, cuda := cmp.Or(profile.Driver, model.DefaultDriver), cmp.Or(profile.CUDA, model.DefaultCUDA)
+	major, minor, _ := strings.Cut(cuda, ".")
+	number, err := strconv.Atoi(major + "0" + minor + "0")
+	if err != nil {
+		return nil, fmt.Errorf("CUDA version %s: %w", cuda, err)
+	}
 	s, err := server.New(
-		server.WithGPUs(gpus.Multiple(o.Count, board)...),
-		server.WithDriverVersion(driverVersion),
-		server.WithNVMLVersion(nvmlVersion),
-		server.WithCUDADriverVersion(cudaVersion),
+		server.WithGPUs(gpus.Multiple(o.GPUs.Count, board)...),
+		server.WithDriverVersion(version),
+		server.WithNVMLVersion(major+"."+version),
+		server.WithCUDADriverVersion(number),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("simulate %d × %s: %w", o.Count, profile.Name, err)
+		return nil, fmt.Errorf("simulate %d × %s: %w", o.GPUs.Count, profile.Name, err)
 	}
 	s.ErrorStringFunc = func(r nvml.Return) string { return "NVML return " + fmt.Sprint(int(r)) }
 	fill(&s.Interface, &s.ExtendedInterface)
 	for i, handle := range s.Devices {
 		d, id := handle.(*server.Device), identify(o, i)
 		complete(d, profile, id)
-		if o.MIG.Empty() {
+		if o.GPUs.MIG.Empty() {
 			continue
 		}
-		instances, err := o.MIG.Place(profile.Name, i)
+		instances, err := o.GPUs.MIG.Place(profile.Name, i)
 		if err != nil {
 			return nil, err
 		}
@@ -96,6 +88,47 @@ func Simulate(o Options) (nvml.Interface, error) {
 		}
 	}
 	return s, nil
+}
+
+// Simulated returns the state of the simulated GPUs of a node. The source is
+// let go: it would keep every call that it has ever answered.
+func Simulated(node spec.Node) (model.State, error) {
+	source, err := Simulate(node)
+	if err != nil {
+		return model.State{}, err
+	}
+	state, err := Snapshot(source)
+	if err != nil {
+		return model.State{}, err
+	}
+	board, err := node.GPUs.Board()
+	if err != nil {
+		return model.State{}, err
+	}
+	state.Cluster, state.Node, state.Profile, state.Simulated = node.Cluster, node.Name, board.Name, true
+	for i := range state.Devices {
+		state.Devices[i].NVLinkGroup = board.NVLinkGroup
+	}
+	return state, nil
+}
+
+// boardOf returns NVML's model of a board, made from the profile where NVML has
+// none.
+func boardOf(p model.Profile) (gpus.Config, error) {
+	board, ok := boards[p.Name]
+	if !ok || p.ComputeCap != "" {
+		board = gpus.Config{Brand: nvml.BRAND_NVIDIA, PciDeviceId: p.PCIDeviceID}
+		if _, err := fmt.Sscanf(p.ComputeCap, "%d.%d", &board.CudaMajor, &board.CudaMinor); err != nil {
+			return board, fmt.Errorf("simulate profile %s: compute capability %q: %w", p.Name, p.ComputeCap, err)
+		}
+		for architecture, family := range families {
+			if family == p.Architecture {
+				board.Architecture = architecture
+			}
+		}
+	}
+	board.Name, board.MemoryMB = p.Product, p.MemoryMiB
+	return board, nil
 }
 
 // identity is what makes a board this one.
@@ -110,8 +143,8 @@ var namespace = uuid.NewSHA1(uuid.NameSpaceDNS, []byte("gpu.kubectl-ai.dev"))
 
 // identify derives a board's identity from where it is, so that it stays the
 // same when the agent or the node is started again.
-func identify(o Options, index int) identity {
-	id := uuid.NewSHA1(namespace, fmt.Appendf(nil, "%s/%s/%d", o.Cluster, o.Node, index))
+func identify(o spec.Node, index int) identity {
+	id := uuid.NewSHA1(namespace, fmt.Appendf(nil, "%s/%s/%d", o.Cluster, o.Name, index))
 	// Boards lie apart on the bus, as behind switches; 64 of them fit.
 	bus := uint32(0x1b + 3*index)
 	return identity{
@@ -150,6 +183,9 @@ func complete(d *server.Device, p model.Profile, id identity) {
 	d.GetMaxPcieLinkGenerationFunc = func() (int, nvml.Return) { return p.PCIeGen, nvml.SUCCESS }
 	d.GetMaxPcieLinkWidthFunc = func() (int, nvml.Return) { return 16, nvml.SUCCESS }
 	completeReadings(d, p)
+	if len(d.Config.MIGProfiles.GpuInstanceProfiles) == 0 {
+		d.GetMigModeFunc = nil // refused: the board cannot
+	}
 	completeMIG(d)
 	fill(&d.Device)
 }

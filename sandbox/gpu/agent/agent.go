@@ -1,0 +1,102 @@
+// Package agent is what runs in a node with GPUs: it keeps their state, which
+// nvidia-smi and others read, and offers them to the kubelet. One state goes to
+// all, so that they cannot disagree.
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/deviceplugin"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
+)
+
+// Agent serves the GPUs of one node. Run it once.
+type Agent struct {
+	Spec      spec.Node
+	State     model.State // as the source shows it
+	StateDir  string      // model.NodeDir
+	PluginDir string      // deviceplugin.DefaultDir
+	Log       *slog.Logger
+
+	offers map[string]*deviceplugin.Inventory // by resource
+}
+
+// Run offers the GPUs until ctx ends.
+func (a *Agent) Run(ctx context.Context) error {
+	a.State.Sharing, a.State.MIGStrategy = a.Spec.GPUs.Sharing, a.Spec.GPUs.MIGStrategy
+	a.offers = map[string]*deviceplugin.Inventory{}
+	for resource := range a.State.Units() {
+		a.offers[resource] = deviceplugin.NewInventory()
+	}
+	// Before the first registration: a pod that gets a GPU can read it.
+	if err := a.publish(a.State); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, resource := range slices.Sorted(maps.Keys(a.offers)) {
+		o := a.options(resource)
+		a.Log.Info("GPUs", "resource", resource, "units", a.offers[resource].Len(), "product", a.State.Devices[0].Name, "simulated", a.State.Simulated)
+		group.Go(func() error { return deviceplugin.New(a.offers[resource], o).Run(ctx) })
+	}
+	return group.Wait()
+}
+
+// publish makes a state the node's: readers of the file and the kubelet see it.
+func (a *Agent) publish(s model.State) error {
+	if err := model.Write(a.StateDir, s); err != nil {
+		return err
+	}
+	units := s.Units()
+	for resource, inventory := range a.offers {
+		inventory.Set(a.devices(s, units[resource])...)
+	}
+	return nil
+}
+
+// devices returns units as the kubelet hears of them.
+func (a *Agent) devices(s model.State, units []model.Unit) []deviceplugin.Device {
+	gpus := map[string]model.Device{}
+	for _, d := range s.Devices {
+		gpus[d.UUID] = d
+	}
+	list := make([]deviceplugin.Device, len(units))
+	for i, u := range units {
+		gpu := gpus[u.GPU]
+		list[i] = deviceplugin.Device{ID: u.ID, Healthy: u.Healthy, Shows: u.UUID, Group: u.GPU}
+		if u.UUID == u.GPU && !s.Sharing.Shared() { // whole GPUs lie together where NVLink joins them
+			if joined := gpu.NVLinkGroup; joined > 1 {
+				list[i].Group = fmt.Sprint("NVLink ", gpu.Index/joined)
+			}
+		}
+		if a.Spec.GPUs.NUMA {
+			list[i].NUMA = gpu.NUMANode + 1
+		}
+	}
+	return list
+}
+
+// mpsPipe is where a program looks for the MPS daemon of its node. Simulated
+// GPUs have none.
+const mpsPipe = "/mps/nvidia.com/gpu/pipe"
+
+func (a *Agent) options(resource string) deviceplugin.Options {
+	o := deviceplugin.Options{
+		Resource:    resource,
+		Dir:         a.PluginDir,
+		Variable:    model.VisibleDevices,
+		Mounts:      []deviceplugin.Mount{{Source: model.SMIPath, Target: model.SMIPath}, {Source: a.StateDir, Target: model.PodDir}},
+		Distributed: a.Spec.GPUs.Allocation == spec.Distributed || a.Spec.GPUs.Allocation == "" && a.Spec.GPUs.Sharing.Shared(),
+		Log:         a.Log.With("resource", resource),
+	}
+	if a.Spec.GPUs.Sharing.Strategy == model.MPS {
+		o.Environment = map[string]string{"CUDA_MPS_PIPE_DIRECTORY": mpsPipe}
+	}
+	return o
+}
