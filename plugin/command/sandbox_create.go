@@ -5,26 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/install"
-	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/registry"
 )
 
 // SandboxCreateOptions are the flags of `sandbox create`.
 type SandboxCreateOptions struct {
-	Name          string
-	Nodes         int
+	Name string
+	nodeFlags
 	GPUs          string
-	GPUsPerNode   int
-	Profile       string
 	Registry      bool
 	RegistryPort  int
 	Image         string
@@ -32,6 +30,7 @@ type SandboxCreateOptions struct {
 	Retain        bool
 	SwitchContext bool
 
+	nodes     []spec.GPUs // those of each node
 	version   string
 	programs  fs.FS
 	sandboxes *sandboxes
@@ -55,6 +54,9 @@ Exit codes: 0 made, 1 failed, 2 usage, 3 no engine, no node image or a taken
 port, 130 interrupted.`,
 		Example: `  kubectl ai sandbox create
   kubectl ai sandbox create --nodes 2 --gpus-per-node 4 --profile a100-80
+  kubectl ai sandbox create --mig all-1g.10gb        # nvidia.com/mig-1g.10gb: 56
+  kubectl ai sandbox create --time-slicing 4         # nvidia.com/gpu: 32
+  kubectl ai sandbox create --node gpus=0 --node profile=h100,count=2 --node profile=l4,gpus=4
   kubectl ai sandbox create --name team --registry
   kubectl --context kind-ai get nodes`,
 		Args: noArgs,
@@ -62,7 +64,7 @@ port, 130 interrupted.`,
 			if cmd.Flags().Changed("registry-port") {
 				o.Registry = true
 			}
-			if err := o.Validate(); err != nil {
+			if err := o.Validate(cmd.Flags()); err != nil {
 				return err
 			}
 			if err := o.Complete(cmd.Context(), f); err != nil {
@@ -73,10 +75,8 @@ port, 130 interrupted.`,
 	}
 	addSandboxName(cmd, f, &o.Name)
 	flags := cmd.Flags()
-	flags.IntVar(&o.Nodes, "nodes", 1, "number of nodes: a control plane that also takes pods, or a control plane and workers")
+	o.add(flags)
 	flags.StringVar(&o.GPUs, "gpus", "auto", "GPUs of every node: auto, fake (simulated, they compute nothing) or none")
-	flags.IntVar(&o.GPUsPerNode, "gpus-per-node", 8, "number of GPUs a node")
-	flags.StringVar(&o.Profile, "profile", model.DefaultProfile, "GPU model to simulate: "+strings.Join(model.ProfileNames(), ", "))
 	flags.BoolVar(&o.Registry, "registry", false, "run a registry beside it, shared by sandboxes")
 	flags.IntVar(&o.RegistryPort, "registry-port", registry.DefaultPort, "port of the registry on 127.0.0.1; implies --registry")
 	flags.StringVar(&o.Image, "image", "", "kind node image (default: kind's own, or one built on this machine)")
@@ -89,7 +89,7 @@ port, 130 interrupted.`,
 }
 
 // Validate checks the flags, all of them before it returns.
-func (o *SandboxCreateOptions) Validate() error {
+func (o *SandboxCreateOptions) Validate(flags *pflag.FlagSet) error {
 	var errs []error
 	if err := cluster.CheckName(o.Name); err != nil {
 		errs = append(errs, err)
@@ -99,11 +99,13 @@ func (o *SandboxCreateOptions) Validate() error {
 	} else if err := checkOneOf("gpus", o.GPUs, "auto", "fake", "none"); err != nil {
 		errs = append(errs, err)
 	}
-	if o.Nodes < 1 || o.Nodes > 32 {
-		errs = append(errs, explain.Usagef("--nodes %d: 1 to 32, please", o.Nodes))
-	}
-	if o.GPUs != "none" {
-		errs = append(errs, checkGPUs(&o.Profile, o.GPUsPerNode)...)
+	if o.GPUs == "none" {
+		errs = append(errs, checkNodes("--nodes ", o.Nodes))
+		o.nodes = make([]spec.GPUs, max(0, o.Nodes))
+	} else {
+		var err error
+		o.nodes, err = o.gpus(flags)
+		errs = append(errs, err)
 	}
 	if o.RegistryPort < 1 || o.RegistryPort > 65535 {
 		errs = append(errs, explain.Usagef("--registry-port %d: 1 to 65535, please", o.RegistryPort))
@@ -143,7 +145,7 @@ func (o *SandboxCreateOptions) Complete(ctx context.Context, f *Factory) (err er
 // Run makes the sandbox.
 func (o *SandboxCreateOptions) Run(ctx context.Context) error {
 	options := cluster.Options{
-		Name: o.Name, Nodes: o.Nodes, Image: o.Image, Wait: o.Wait,
+		Name: o.Name, Nodes: len(o.nodes), Image: o.Image, Wait: o.Wait,
 		Retain: o.Retain, SwitchContext: o.SwitchContext, Version: o.version,
 		GPUs: cluster.GPUs{Mode: "none"},
 	}
@@ -152,7 +154,7 @@ func (o *SandboxCreateOptions) Run(ctx context.Context) error {
 		options.Provision = append(options.Provision, o.provisionRegistry)
 	}
 	if o.GPUs != "none" {
-		options.GPUs = cluster.GPUs{Mode: o.GPUs, Profile: o.Profile, PerNode: o.GPUsPerNode}
+		options.GPUs = cluster.Equip(o.GPUs, o.nodes)
 		options.Provision = append(options.Provision, provisionGPUs(o.programs))
 	}
 	c, err := o.sandboxes.Create(ctx, options)
@@ -163,7 +165,7 @@ func (o *SandboxCreateOptions) Run(ctx context.Context) error {
 	o.Talk("")
 	o.Talk("  context   %s", c.Context())
 	if o.GPUs != "none" {
-		o.Talk("  GPUs      %d × %s on every node, simulated: they are scheduled and seen, and compute nothing", o.GPUsPerNode, o.Profile)
+		o.Talk("  GPUs      %s, simulated: they are scheduled and seen, and compute nothing", equipment(o.nodes))
 	}
 	if o.Registry {
 		o.Talk("  registry  %s, from this machine and from pods", registry.Endpoint{Port: o.RegistryPort}.Host())

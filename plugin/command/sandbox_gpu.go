@@ -2,15 +2,18 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/install"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // hostDriver returns the version of this machine's NVIDIA driver, "" for none.
@@ -35,20 +38,47 @@ func driverVersion(description string) string {
 // completeProfiles completes --profile.
 func completeProfiles(cmd *cobra.Command) { completeWords(cmd, "profile", model.ProfileNames()...) }
 
-// checkGPUs checks --profile, which it spells as the model does, and
-// --gpus-per-node. It returns *model.UnknownProfileError and
-// *model.CountError.
-func checkGPUs(profile *string, perNode int) []error {
-	var errs []error
-	if p, err := model.LookupProfile(*profile); err != nil {
-		errs = append(errs, err)
-	} else {
-		*profile = p.Name
+// equipment says what GPUs nodes have: "8 × h100 on each of 2 nodes, 4 × l4 on
+// one".
+func equipment(nodes []spec.GPUs) string {
+	var kinds []string
+	count := map[string]int{}
+	for _, g := range nodes {
+		kind := describeGPUs(g)
+		if count[kind]++; count[kind] == 1 {
+			kinds = append(kinds, kind)
+		}
 	}
-	if err := model.CheckCount(perNode); err != nil {
-		errs = append(errs, err)
+	if len(kinds) == 1 {
+		return kinds[0] + " on every node"
 	}
-	return errs
+	for i, kind := range kinds {
+		switch n := count[kind]; {
+		case n == 1:
+			kinds[i] += " on one node"
+		default:
+			kinds[i] += fmt.Sprintf(" on each of %d nodes", n)
+		}
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// describeGPUs says what GPUs a node has.
+func describeGPUs(g spec.GPUs) string {
+	if g.Count == 0 {
+		return "none"
+	}
+	text := fmt.Sprintf("%d × %s", g.Count, g.Profile)
+	switch {
+	case g.MIG.All != "":
+		text += " cut into " + g.MIG.All
+	case !g.MIG.Empty():
+		text += " cut by a layout"
+	}
+	if g.Sharing.Shared() {
+		text += fmt.Sprintf(", each offered %d times (%s)", g.Sharing.Replicas, g.Sharing.Strategy)
+	}
+	return text
 }
 
 // provisionGPUs is the step of Create that gives nodes their GPUs.
@@ -64,8 +94,7 @@ func provisionGPUs(programs fs.FS) func(context.Context, cluster.Cluster, []clus
 		}
 		return install.Install(ctx, targets, programs, install.Options{
 			Cluster: c.Name,
-			Profile: c.Mark.GPUs.Profile,
-			PerNode: c.Mark.GPUs.PerNode,
+			GPUs:    c.Mark.GPUs.Nodes,
 			Kubectl: control.Kubectl,
 		}, r)
 	}

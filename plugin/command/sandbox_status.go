@@ -96,7 +96,7 @@ func printStatus(w io.Writer, v sandboxView, age time.Duration) error {
 	case "none":
 		line("GPUs:", "none")
 	default:
-		line("GPUs:", "%d × %s on every node, simulated: they compute nothing", v.GPUs.PerNode, v.GPUs.Profile)
+		line("GPUs:", "%s, simulated: they compute nothing", v.GPUs.equipment())
 	}
 	switch {
 	case v.Registry == nil:

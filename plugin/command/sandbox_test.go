@@ -178,9 +178,9 @@ func TestSandboxList(t *testing.T) {
 	}
 	for output, want := range map[string]string{
 		"name": "sandbox/ai\nsandbox/plain\n",
-		"": `NAME    STATE     NODES   KUBERNETES   GPUS                     REGISTRY         AGE
-ai      Running   2       v1.36.3      8 × h100 a node (fake)   localhost:5001   3d8h
-plain   Stopped   2       v1.36.3      none                     none             3d8h
+		"": `NAME    STATE     NODES   KUBERNETES   GPUS                            REGISTRY         AGE
+ai      Running   2       v1.36.3      8 × h100 on every node (fake)   localhost:5001   3d8h
+plain   Stopped   2       v1.36.3      none                            none             3d8h
 `,
 	} {
 		var out bytes.Buffer

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // outputVersion is the version of what -o json prints.
@@ -48,16 +49,24 @@ type sandboxView struct {
 }
 
 type gpuView struct {
-	Mode    string `json:"mode"` // fake or none
-	Profile string `json:"profile,omitempty"`
-	PerNode int    `json:"perNode,omitempty"`
+	Mode    string      `json:"mode"` // fake or none
+	Profile string      `json:"profile,omitempty"`
+	PerNode int         `json:"perNode,omitempty"`
+	Nodes   []spec.GPUs `json:"nodes,omitempty"` // of each node, the control plane first
 }
 
 func (g gpuView) String() string {
 	if g.Mode == "none" {
 		return "none"
 	}
-	return fmt.Sprintf("%d × %s a node (%s)", g.PerNode, g.Profile, g.Mode)
+	return fmt.Sprintf("%s (%s)", g.equipment(), g.Mode)
+}
+
+func (g gpuView) equipment() string {
+	if len(g.Nodes) == 0 { // made by a version that knew one kind of node
+		return equipment([]spec.GPUs{{Profile: g.Profile, Count: g.PerNode}})
+	}
+	return equipment(g.Nodes)
 }
 
 type registryView struct {

@@ -12,6 +12,7 @@ import (
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 func TestGroup(t *testing.T) {
@@ -53,7 +54,7 @@ func TestMarkRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := Mark{
 		Name: "ai", Created: time.Unix(1, 0).UTC(), Image: "kubectl-ai/node:v1.36.3", Kubernetes: "v1.36.3",
-		GPUs: GPUs{Mode: "fake", Profile: "h100", PerNode: 8}, Registry: 5001, Routes: map[string][]string{"ai-worker": {"10.244.1.0/24"}}, OwnNetwork: true,
+		GPUs: Equip("fake", []spec.GPUs{{}, {Profile: "h100", Count: 8}}), Registry: 5001, Routes: map[string][]string{"ai-worker": {"10.244.1.0/24"}}, OwnNetwork: true,
 		Addresses: []Address{{"ai-control-plane", "172.18.0.2"}},
 	}
 	content, err := want.encode()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // markPath is where a node says that it belongs to a sandbox.
@@ -36,11 +37,25 @@ type Mark struct {
 	Addresses []Address `json:"addresses,omitempty"`
 }
 
-// GPUs is the GPU equipment of every node of a sandbox.
+// GPUs is the GPU equipment of a sandbox. Profile and PerNode are those of the
+// first node that has any.
 type GPUs struct {
-	Mode    string `json:"mode"`              // fake or none
-	Profile string `json:"profile,omitempty"` // h100
-	PerNode int    `json:"perNode,omitempty"`
+	Mode    string      `json:"mode"`              // fake or none
+	Profile string      `json:"profile,omitempty"` // h100
+	PerNode int         `json:"perNode,omitempty"`
+	Nodes   []spec.GPUs `json:"nodes,omitempty"` // of each node, the control plane first
+}
+
+// Equip returns the equipment of these nodes.
+func Equip(mode string, nodes []spec.GPUs) GPUs {
+	g := GPUs{Mode: mode, Nodes: nodes}
+	for _, n := range nodes {
+		if n.Count > 0 {
+			g.Profile, g.PerNode = n.Profile, n.Count
+			break
+		}
+	}
+	return g
 }
 
 // Address is the address of a container on the kind network.
