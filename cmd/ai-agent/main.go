@@ -67,6 +67,9 @@ func run(args []string) (int, error) {
 		grace := flags.Duration("grace", 10*time.Second, "from that signal to SIGKILL")
 		preload := flags.String("preload", "", "Python modules to import once, separated by commas")
 		freshPort := flags.Bool("fresh-port", false, "give MASTER_PORT another value for each run")
+		checkpoint := flags.String("checkpoint", "", "file or folder that a process is asked to write before it is stopped")
+		ask := flags.String("checkpoint-signal", "USR1", "signal that asks for it")
+		patience := flags.Duration("checkpoint-timeout", time.Minute, "how long it may take")
 		if err := flags.Parse(args[1:]); err != nil {
 			return 2, err
 		}
@@ -77,8 +80,17 @@ func run(args []string) (int, error) {
 		if err != nil {
 			return 2, err
 		}
+		var saves *agent.Checkpoint
+		if *checkpoint != "" {
+			asks, err := supervise.Signal(*ask)
+			if err != nil {
+				return 2, err
+			}
+			saves = &agent.Checkpoint{Path: *checkpoint, Signal: asks, Name: *ask, Timeout: *patience}
+		}
 		a, err := agent.New(agent.Config{
-			Mount: *mount, Socket: *socket, Argv: flags.Args(), StopSignal: sig, Grace: *grace, Env: os.Environ(),
+			Checkpoint: saves,
+			Mount:      *mount, Socket: *socket, Argv: flags.Args(), StopSignal: sig, Grace: *grace, Env: os.Environ(),
 			Preload:   strings.FieldsFunc(*preload, func(r rune) bool { return r == ',' }),
 			FreshPort: *freshPort,
 			Log:       log.New(os.Stderr, "kubectl-ai: ", 0),

@@ -118,6 +118,7 @@ func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
 	changes, err := inject.Inject(ctx, t.objects, t.targets, inject.Options{
 		Project: t.project.Name, AgentImage: agent,
 		StopSignal: t.project.Reload.StopSignal, GracePeriod: t.project.Reload.GracePeriod, Preload: t.project.Reload.Preload,
+		Checkpoint: inject.Checkpoint(t.project.Reload.Checkpoint),
 		Entrypoint: t.images.entrypoint,
 	})
 	if err != nil {

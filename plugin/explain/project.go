@@ -17,7 +17,7 @@ typing mistake never turns a setting off in silence. The fields are:
   metadata: {name}
   code: [{path, mountPath, targets, ignore}]
   environments: {NAME: {overlay, context, namespace, codeFormat, registry}}
-  reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}]}
+  reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}], checkpoint: {path, signal, timeout}}
   agent: {image}`,
 	},
 	{

@@ -6,6 +6,7 @@ package project
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -76,9 +77,19 @@ type Reload struct {
 	// Preload are Python modules that are imported once, such as torch: runs
 	// are forked from there.
 	Preload []string
+	// Checkpoint is what a process is asked to write before it is stopped.
+	Checkpoint Checkpoint
 	// Policies say what a save of some files does, in the order of the file:
 	// the last that has a path decides, and without one the process restarts.
 	Policies []Policy
+}
+
+// Checkpoint is a file or folder in which a process saves its state when it is
+// asked to. The zero value asks for none.
+type Checkpoint struct {
+	Path    string        // as the process sees it: relative to the code, or absolute
+	Signal  string        // that asks for it, without SIG; default USR1
+	Timeout time.Duration // after which the process is stopped without; default 1m
 }
 
 // Agent is what dev puts into pods beside the code.
@@ -148,6 +159,11 @@ type file struct {
 		GracePeriod string   `yaml:"gracePeriod"`
 		Preload     modules  `yaml:"preload"`
 		Policies    policies `yaml:"policies"`
+		Checkpoint  *struct {
+			Path    string `yaml:"path"`
+			Signal  string `yaml:"signal"`
+			Timeout string `yaml:"timeout"`
+		} `yaml:"checkpoint"`
 	} `yaml:"reload"`
 	Agent struct {
 		Image string `yaml:"image"`
@@ -319,6 +335,23 @@ func (f *file) project(root, path string) (*Project, error) {
 		p.Reload.GracePeriod = d
 	}
 	p.Reload.Preload, p.Reload.Policies = f.Reload.Preload, f.Reload.Policies
+	if c := f.Reload.Checkpoint; c != nil {
+		k := Checkpoint{Path: c.Path, Signal: strings.TrimPrefix(strings.ToUpper(cmp.Or(c.Signal, "USR1")), "SIG"), Timeout: time.Minute}
+		switch {
+		case c.Path == "" || filepath.Clean(c.Path) == "." || strings.HasPrefix(filepath.Clean(c.Path), ".."):
+			return nil, bad("reload.checkpoint.path %q: want where the program writes, such as out/checkpoints", c.Path)
+		case !slices.Contains(signals, k.Signal):
+			return nil, bad("reload.checkpoint.signal %q: want one of %s", c.Signal, strings.Join(signals, ", "))
+		}
+		if c.Timeout != "" {
+			d, err := time.ParseDuration(c.Timeout)
+			if err != nil || d <= 0 {
+				return nil, bad("reload.checkpoint.timeout %q is no duration such as 60s", c.Timeout)
+			}
+			k.Timeout = d
+		}
+		p.Reload.Checkpoint = k
+	}
 	if image := f.Agent.Image; image != "" {
 		if _, err := name.ParseReference(image); err != nil {
 			return nil, bad("agent.image %q is no image such as registry.example/kubectl-ai/agent@sha256:…", image)

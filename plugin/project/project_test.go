@@ -59,6 +59,10 @@ func TestMistakesInTheFileAreNamedWithTheirLine(t *testing.T) {
 		{"unknown code format", head + "environments: {production: {codeFormat: zip}}\n", "environments.production.codeFormat \"zip\""},
 		{"no image", head + "agent: {image: \"Not An Image\"}\n", "agent.image \"Not An Image\" is no image"},
 		{"bad duration", head + "reload: {gracePeriod: soon}\n", "reload.gracePeriod \"soon\""},
+		{"no place for checkpoints", head + "reload: {checkpoint: {signal: USR1}}\n", "reload.checkpoint.path \"\""},
+		{"checkpoints outside of the code", head + "reload: {checkpoint: {path: ../out}}\n", "reload.checkpoint.path \"../out\""},
+		{"a signal that asks for nothing", head + "reload: {checkpoint: {path: out, signal: KILL}}\n", "reload.checkpoint.signal \"KILL\""},
+		{"no time for checkpoints", head + "reload: {checkpoint: {path: out, timeout: 0s}}\n", "reload.checkpoint.timeout \"0s\""},
 		{"no module", head + "reload:\n  preload:\n  - torch\n  - torch;os\n", ":6: reload.preload \"torch;os\" is no module's name"},
 		{"no module, in brackets", head + "reload: {preload: [torch, -m]}\n", ":3: reload.preload \"-m\""},
 		{"a module twice", head + "reload: {preload: [torch, torch]}\n", ":3: reload.preload names torch twice"},
@@ -127,4 +131,17 @@ func FuzzParse(f *testing.F) {
 			_, _ = parsed.project("/bundle", FileName)
 		}
 	})
+}
+
+func TestCheckpoint(t *testing.T) {
+	p, err := Load(bundle(t, head+"reload: {checkpoint: {path: out/ckpt, signal: sigusr2, timeout: 5m}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Checkpoint{Path: "out/ckpt", Signal: "USR2", Timeout: 5 * time.Minute}); p.Reload.Checkpoint != want {
+		t.Errorf("%+v, want %+v", p.Reload.Checkpoint, want)
+	}
+	if p, err = Load(bundle(t, head+"reload: {checkpoint: {path: /data/ckpt}}\n")); err != nil || p.Reload.Checkpoint != (Checkpoint{Path: "/data/ckpt", Signal: "USR1", Timeout: time.Minute}) {
+		t.Errorf("defaults: %+v, %v", p, err)
+	}
 }

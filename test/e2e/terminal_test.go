@@ -166,10 +166,11 @@ func TestDevOnATerminal(t *testing.T) {
 	d.status("paused · 2/2 ranks · gen 2", 5*time.Second)
 	save(t, filepath.Join(dir, "src/generation.txt"), "generation 1\n")
 	d.status("paused, 1 file changed · 2/2 ranks · gen 2", 10*time.Second)
-	save(t, filepath.Join(dir, "src/generation.txt"), "generation 2\n")
+	save(t, filepath.Join(dir, "src/more.txt"), "more\n")
+	d.status("paused, 2 files changed · 2/2 ranks · gen 2", 10*time.Second)
 	d.press("p")
 	d.status(fmt.Sprintf("following · 2/2 ranks · gen 3 · %s · verified ", short()), 20*time.Second)
-	d.above("[rank 0] generation 2 0")
+	d.above("[rank 0] generation 1 0")
 
 	d.press("v")
 	d.above("WHERE ")

@@ -32,6 +32,7 @@ type Config struct {
 	Env        []string      // of the container
 	Preload    []string      // Python modules to import once
 	FreshPort  bool          // MASTER_PORT is another one in each run
+	Checkpoint *Checkpoint   // nil: processes are stopped without asking
 	Log        *log.Logger
 
 	Pod, PodUID, Container string
@@ -200,7 +201,7 @@ func (a *Agent) owns(pid int) bool {
 }
 
 // commit stops the process, flips to the staged generation and starts it.
-func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
+func (a *Agent) commit(ctx context.Context, c *client, m wire.Commit) (*wire.Receipt, error) {
 	if current, _ := a.store.Current(); current == m.Generation {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -216,6 +217,12 @@ func (a *Agent) commit(c *client, m wire.Commit) (*wire.Receipt, error) {
 	a.rest.Stop()
 	if a.runsOn(m) {
 		return a.commitUnder(c, m)
+	}
+	a.mu.Lock()
+	process, started := a.process, a.run.Generation
+	a.mu.Unlock()
+	if err := a.saved(ctx, process, started); err != nil {
+		_ = c.out.Send(&wire.Notice{Text: fmt.Sprintf("%v; restarting without it", err)})
 	}
 	a.stop()
 	if err := a.store.Commit(m.Generation); err != nil {

@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/supervise"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -128,20 +128,12 @@ func (a *Agent) tellLocked(m wire.Commit, received, staged time.Time) {
 // tell sends the signal. The kernel drops one that the first process of a
 // container does not catch, and ends any other process by it.
 func (t *Attached) tell() error {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", t.PID))
+	catches, err := supervise.Catches(t.PID, t.Signal)
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(status)) {
-		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
-			caught, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
-			if err != nil {
-				return fmt.Errorf("read which signals process %d catches: %w", t.PID, err)
-			}
-			if caught&(1<<(t.Signal-1)) == 0 {
-				return fmt.Errorf("process %d does not catch SIG%s", t.PID, t.Name)
-			}
-		}
+	if !catches {
+		return fmt.Errorf("process %d does not catch SIG%s", t.PID, t.Name)
 	}
 	return syscall.Kill(t.PID, t.Signal)
 }

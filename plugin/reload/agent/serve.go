@@ -138,7 +138,7 @@ func (a *Agent) handle(ctx context.Context, c *client, message wire.Message) err
 				return a.answer(c, m.Generation, err)
 			}
 		}
-		receipt, err := a.commit(c, *m)
+		receipt, err := a.commit(ctx, c, *m)
 		if err != nil {
 			return a.answer(c, m.Generation, err)
 		}

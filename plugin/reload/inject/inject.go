@@ -48,6 +48,7 @@ type Options struct {
 	StopSignal  string // name without SIG, such as TERM
 	GracePeriod time.Duration
 	Preload     []string // Python modules that the agent imports once
+	Checkpoint  Checkpoint
 	// Entrypoint returns an image's ENTRYPOINT and CMD, for containers whose
 	// manifest gives no command.
 	Entrypoint func(ctx context.Context, image string) (entrypoint, cmd []string, err error)
@@ -181,6 +182,14 @@ func addAgent(t workload.Target, o Options) {
 	t.Label(ProjectLabel, o.Project)
 }
 
+// Checkpoint is what a process is asked to write before it is stopped; without
+// a path it is not asked.
+type Checkpoint struct {
+	Path    string // a file or folder, as the process sees it
+	Signal  string // name without SIG
+	Timeout time.Duration
+}
+
 // wrap makes the agent the container's command and takes away the probes,
 // which would kill a process that waits for its next generation.
 func wrap(t workload.Target, argv []string, o Options) []Change {
@@ -199,6 +208,9 @@ func wrap(t workload.Target, argv []string, o Options) []Change {
 	}
 	if len(o.Preload) > 0 {
 		run = append(run, "--preload", strings.Join(o.Preload, ","))
+	}
+	if k := o.Checkpoint; k.Path != "" {
+		run = append(run, "--checkpoint", k.Path, "--checkpoint-signal", k.Signal, "--checkpoint-timeout", k.Timeout.String())
 	}
 	if t.OwnRendezvous {
 		run = append(run, "--fresh-port")

@@ -34,6 +34,8 @@ type PodOptions struct {
 	Grace     time.Duration               // from the stop signal to SIGKILL; 0: a second
 	Heartbeat wire.Heartbeat
 	FreshPort bool // each run has a MASTER_PORT of its own
+
+	Checkpoint *agent.Checkpoint // that the process is asked for
 }
 
 // Script returns a command that runs a shell script in the generation it was
@@ -135,7 +137,7 @@ func (p *Pod) start() {
 	a, err := agent.New(agent.Config{
 		Mount: p.mount, Socket: p.socket, Argv: p.o.Argv(p.mount), StopSignal: syscall.SIGTERM, Grace: p.o.Grace,
 		Env: append(append(os.Environ(), p.o.Env...), owner+"="+p.mark), Log: log.New(io.Discard, "", 0), Heartbeat: p.o.Heartbeat, FreshPort: p.o.FreshPort,
-		Pod: p.rank.Name, PodUID: p.uid, Container: "main",
+		Pod: p.rank.Name, PodUID: p.uid, Container: "main", Checkpoint: p.o.Checkpoint,
 	})
 	if err != nil {
 		p.t.Fatal(err)
