@@ -12,17 +12,30 @@ import (
 // ErrVersion says that a state was written by another version of ai-gpu.
 var ErrVersion = errors.New("unknown version of the GPU state")
 
-// Write puts the state into dir, which it makes when missing. Readers see the
-// old state or the new one, never a mix (rename(2), POSIX).
-func Write(dir string, s State) (err error) {
-	content, err := Encode(s)
+// Write puts the state into dir: as StateFile, and as BinaryFile for programs
+// that read it through NVML.
+func Write(dir string, s State) error {
+	text, err := Encode(s)
 	if err != nil {
 		return err
 	}
+	records, err := EncodeBinary(s)
+	if err != nil {
+		return err
+	}
+	if err := WriteFile(dir, BinaryFile, records); err != nil {
+		return err
+	}
+	return WriteFile(dir, StateFile, text)
+}
+
+// WriteFile puts a file into dir, which it makes when missing. Readers see the
+// old content or the new one, never a mix (rename(2), POSIX).
+func WriteFile(dir, name string, content []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the folder of the GPU state: %w", err)
 	}
-	f, err := os.CreateTemp(dir, StateFile+".*")
+	f, err := os.CreateTemp(dir, name+".*")
 	if err != nil {
 		return fmt.Errorf("write the GPU state: %w", err)
 	}
@@ -37,7 +50,7 @@ func Write(dir string, s State) (err error) {
 	if err != nil {
 		return fmt.Errorf("write the GPU state: %w", err)
 	}
-	if err := os.Rename(f.Name(), filepath.Join(dir, StateFile)); err != nil {
+	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
 		return fmt.Errorf("write the GPU state: %w", err)
 	}
 	return nil

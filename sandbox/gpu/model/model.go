@@ -36,6 +36,9 @@ const (
 	StateFile = "state.json"
 	// SMIPath is nvidia-smi, in the node and in its pods.
 	SMIPath = "/usr/bin/nvidia-smi"
+	// NVMLPath is the NVML library of pods in the node, where no program of
+	// the node itself finds it.
+	NVMLPath = "/usr/local/lib/kubectl-ai/libnvidia-ml.so.1"
 	// AgentPath is ai-gpu in the node.
 	AgentPath = "/usr/local/bin/ai-gpu"
 )

@@ -72,12 +72,14 @@ func TestFile(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 		left, err := os.ReadDir(dir)
-		if err != nil || len(left) != 1 {
-			t.Errorf("folder holds %v, %v; want the state alone", left, err)
+		if err != nil || len(left) != 2 {
+			t.Errorf("folder holds %v, %v; want the state in its two forms alone", left, err)
 		}
-		info, err := os.Stat(filepath.Join(dir, StateFile))
-		if err != nil || info.Mode().Perm() != 0o644 {
-			t.Errorf("state is %v, %v; every user of a pod reads it", info, err)
+		for _, name := range []string{StateFile, BinaryFile} {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err != nil || info.Mode().Perm() != 0o644 {
+				t.Errorf("%s is %v, %v; every user of a pod reads it", name, info, err)
+			}
 		}
 	})
 	t.Run("no state anywhere", func(t *testing.T) {
