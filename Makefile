@@ -3,7 +3,7 @@
 
 VERSION   ?= $(shell git describe --tags --dirty 2>/dev/null || echo v0.0.0-dev)
 GO        ?= go
-# The cross compiler for the one program that needs cgo.
+# The cross compiler for what is not Go alone.
 ARM64_CC  ?= aarch64-linux-gnu-gcc
 TOOLS     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubectl-ai/tools
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
@@ -12,7 +12,7 @@ HOST_ARCH := $(shell $(GO) env GOARCH)
 SOURCES   := $(shell find cmd plugin sandbox kustomize -name '*.go' -not -name '*_test.go') $(shell find cmd plugin sandbox kustomize -path '*/files/*' -type f) go.mod go.sum
 PAYLOAD   := cmd/kubectl-ai/payload
 STATIC    := ai-agent ai-registry nvidia-smi
-PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu,$(PAYLOAD)/linux-$(arch)/$(p).gz))
+PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu libnvidia-ml.so.1,$(PAYLOAD)/linux-$(arch)/$(p).gz))
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create soak lint fmt fuzz quickstart host release clean
@@ -108,8 +108,23 @@ $(PAYLOAD)/linux-$(1)/ai-gpu.gz: $$(SOURCES)
 	  -ldflags '-s -w -linkmode external -extldflags -static' -o $$(@:.gz=) ./cmd/ai-gpu
 	@gzip -nf9 $$(@:.gz=)
 endef
-$(eval $(call gpu_rule,amd64,$(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)))
+AMD64_CC := $(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)
+$(eval $(call gpu_rule,amd64,$(AMD64_CC)))
 $(eval $(call gpu_rule,arm64,$(if $(filter arm64,$(HOST_ARCH)),gcc,$(ARM64_CC))))
+
+# The NVML library of pods is linked against no C library: it takes that of the
+# program that opens it.
+NVML_FILES := $(wildcard sandbox/gpu/nvmllib/c/*)
+NVML_FLAGS := -std=c11 -D_GNU_SOURCE -shared -fPIC -O2 -Wall -Wextra -Werror -fvisibility=hidden -fno-stack-protector \
+  -nostdlib -Wl,-soname,libnvidia-ml.so.1 -Wl,-z,now,-z,relro,-z,noexecstack -Wl,--build-id=none -s
+define nvml_rule
+$(PAYLOAD)/linux-$(1)/libnvidia-ml.so.1.gz: $$(NVML_FILES) Makefile
+	@mkdir -p $$(@D)
+	$(2) $$(NVML_FLAGS) $(3) -o $$(@:.gz=) $$(filter %.c,$$(NVML_FILES))
+	@gzip -nf9 $$(@:.gz=)
+endef
+$(eval $(call nvml_rule,amd64,$(AMD64_CC)))
+$(eval $(call nvml_rule,arm64,$(if $(filter arm64,$(HOST_ARCH)),gcc,$(ARM64_CC)),-mno-outline-atomics))
 
 $(LINT):
 	@mkdir -p $(TOOLS)
