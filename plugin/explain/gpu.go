@@ -27,8 +27,8 @@ request nvidia.com/gpu are the same for all.`,
 		ID: "GPU-003", Exit: ExitPrecondition, Match: As[*install.NoPayloadError](),
 		Cause: Text("GPUs are simulated by programs that kubectl-ai copies into nodes; a source checkout has none before it is built"),
 		Next:  Text("make build, and use bin/kubectl-ai; or install a release; or: --gpus none"),
-		Long: `ai-gpu (the device plugin) and nvidia-smi are Linux programs that travel inside
-kubectl-ai, for amd64 and arm64. ` + "`go build` and `go install`" + ` of the sources alone leave
+		Long: `ai-gpu (the device plugin), nvidia-smi and libnvidia-ml.so.1 are for Linux and
+travel inside kubectl-ai, for amd64 and arm64. ` + "`go build` and `go install`" + ` of the sources alone leave
 them out, and no other architecture has them.`,
 	},
 	{

@@ -15,8 +15,8 @@ cd "$(dirname "$0")/../.."
 packages=(
   docker.io iptables                         # the engine
   debootstrap                                # images where no registry answers
-  gcc libc6-dev libseccomp-dev pkg-config    # runc, ai-gpu
-  gcc-aarch64-linux-gnu libc6-dev-arm64-cross # ai-gpu for arm64
+  gcc libc6-dev libseccomp-dev pkg-config    # runc, ai-gpu, the NVML library
+  gcc-aarch64-linux-gnu libc6-dev-arm64-cross # the last two for arm64
   git jq rsync procps ca-certificates        # scripts and the benchmark's peer
 )
 clamp=/usr/local/bin/runc-clamped

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path"
+	"runtime"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/deviceplugin"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nvmllib"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
@@ -82,6 +85,16 @@ func (a *Agent) devices(s model.State, units []model.Unit) []deviceplugin.Device
 	return list
 }
 
+// mounts are what a pod with GPUs finds: nvidia-smi, the library that other
+// programs look at GPUs with, and the state that both read.
+func (a *Agent) mounts() []deviceplugin.Mount {
+	list := []deviceplugin.Mount{{Source: model.SMIPath, Target: model.SMIPath}, {Source: a.StateDir, Target: model.PodDir}}
+	for _, dir := range nvmllib.Folders(runtime.GOARCH) {
+		list = append(list, deviceplugin.Mount{Source: model.NVMLPath, Target: path.Join(dir, nvmllib.Name)})
+	}
+	return list
+}
+
 // mpsPipe is where a program looks for the MPS daemon of its node. Simulated
 // GPUs have none.
 const mpsPipe = "/mps/nvidia.com/gpu/pipe"
@@ -91,7 +104,7 @@ func (a *Agent) options(resource string) deviceplugin.Options {
 		Resource:    resource,
 		Dir:         a.PluginDir,
 		Variable:    model.VisibleDevices,
-		Mounts:      []deviceplugin.Mount{{Source: model.SMIPath, Target: model.SMIPath}, {Source: a.StateDir, Target: model.PodDir}},
+		Mounts:      a.mounts(),
 		Distributed: a.Spec.GPUs.Allocation == spec.Distributed || a.Spec.GPUs.Allocation == "" && a.Spec.GPUs.Sharing.Shared(),
 		Log:         a.Log.With("resource", resource),
 	}

@@ -1,6 +1,6 @@
-// Package install gives the nodes of a running cluster GPUs: it copies ai-gpu
-// and nvidia-smi into each node and runs ai-gpu as a service of the node. It
-// works with every kind node image, because it asks of a node no more than a
+// Package install gives the nodes of a running cluster GPUs: it copies ai-gpu,
+// nvidia-smi and an NVML library into each node and runs ai-gpu as a service of
+// the node. It works with every kind node image, because it asks of a node no more than a
 // shell, cat and systemctl, pulls nothing, and makes no Kubernetes object; it
 // sets labels on the Node objects.
 //

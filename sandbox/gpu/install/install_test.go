@@ -68,10 +68,12 @@ func (n *fakeNode) Run(_ context.Context, stdin io.Reader, cmd ...string) ([]byt
 }
 
 var payload = fstest.MapFS{
-	"linux-amd64/ai-gpu":     {Data: []byte("amd64 agent")},
-	"linux-amd64/nvidia-smi": {Data: []byte("amd64 smi")},
-	"linux-arm64/ai-gpu":     {Data: []byte("arm64 agent")},
-	"linux-arm64/nvidia-smi": {Data: []byte("arm64 smi")},
+	"linux-amd64/ai-gpu":            {Data: []byte("amd64 agent")},
+	"linux-amd64/nvidia-smi":        {Data: []byte("amd64 smi")},
+	"linux-amd64/libnvidia-ml.so.1": {Data: []byte("amd64 nvml")},
+	"linux-arm64/ai-gpu":            {Data: []byte("arm64 agent")},
+	"linux-arm64/nvidia-smi":        {Data: []byte("arm64 smi")},
+	"linux-arm64/libnvidia-ml.so.1": {Data: []byte("arm64 nvml")},
 }
 
 // kubectl records calls; fail is returned by `kubectl wait`.
@@ -99,6 +101,7 @@ func (s *steps) End(err error)       { *s = append(*s, fmt.Sprint(err)) }
 func (k *kubectl) options() Options {
 	return Options{Cluster: "ai", GPUs: slices.Repeat([]spec.GPUs{{Profile: "h100", Count: 2}}, 2), Kubectl: k.run}
 }
+
 func list(nodes ...*fakeNode) []Node {
 	out := make([]Node, len(nodes))
 	for i, n := range nodes {
@@ -121,8 +124,9 @@ func TestInstall(t *testing.T) {
 	}
 	delete(control.files, "/var/lib/kubectl-ai/gpu/state.json")
 	want := map[string]string{
-		"/usr/local/bin/ai-gpu": "755 amd64 agent",
-		"/usr/bin/nvidia-smi":   "755 amd64 smi",
+		"/usr/local/bin/ai-gpu":                       "755 amd64 agent",
+		"/usr/bin/nvidia-smi":                         "755 amd64 smi",
+		"/usr/local/lib/kubectl-ai/libnvidia-ml.so.1": "755 amd64 nvml",
 		"/etc/kubectl-ai/gpu.json": `644 {
   "cluster": "ai",
   "name": "ai-control-plane",

@@ -8,12 +8,14 @@ import (
 	"strings"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nvmllib"
 )
 
 // programs are what a node gets: names in the payload, paths in the node.
 var programs = []struct{ name, path string }{
 	{"ai-gpu", model.AgentPath},
 	{"nvidia-smi", model.SMIPath},
+	{nvmllib.Name, model.NVMLPath},
 }
 
 // Check says before anything is made whether the payload has the programs for
