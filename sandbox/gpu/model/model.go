@@ -129,9 +129,10 @@ func (s State) UUIDs() []string {
 }
 
 // Visible returns the devices that a container may see, by the value of its
-// NVIDIA_VISIBLE_DEVICES: UUIDs or indices joined by commas, "all", or "none"
-// and "void". They keep the order of the bus and are numbered from 0, as the
-// driver numbers them in a container.
+// NVIDIA_VISIBLE_DEVICES: UUIDs of GPUs or MIG devices, or indices ("1", and
+// "1:0" of a MIG device), joined by commas, "all", or "none" and "void". They
+// keep the order of the bus and are numbered from 0, as the driver numbers
+// them in a container. Who has a MIG device sees its GPU, with that one alone.
 func (s State) Visible(value string) []Device {
 	value = strings.TrimSpace(value)
 	all := value == "all"
@@ -142,7 +143,16 @@ func (s State) Visible(value string) []Device {
 	visible := []Device{}
 	for _, d := range s.Devices {
 		if !all && !wanted[d.UUID] && !wanted[itoa(d.Index)] {
-			continue
+			var parts []MIGDevice
+			for i, m := range d.MIG {
+				if wanted[m.UUID] || wanted[itoa(d.Index)+":"+itoa(i)] {
+					parts = append(parts, m)
+				}
+			}
+			if len(parts) == 0 {
+				continue
+			}
+			d.MIG = parts
 		}
 		d.Index = len(visible)
 		visible = append(visible, d)

@@ -55,6 +55,39 @@ func TestVisible(t *testing.T) {
 	}
 }
 
+func TestVisibleMIG(t *testing.T) {
+	s := golden(t)
+	s.Devices[1].MIGEnabled = true
+	s.Devices[1].MIG = []MIGDevice{{UUID: "MIG-a"}, {UUID: "MIG-b"}}
+	for value, want := range map[string][][]string{
+		"MIG-b":                      {{"MIG-b"}},
+		"1:0":                        {{"MIG-a"}},
+		"0,MIG-a":                    {nil, {"MIG-a"}},
+		"MIG-b,MIG-a":                {{"MIG-a", "MIG-b"}},
+		s.Devices[1].UUID:            {{"MIG-a", "MIG-b"}},
+		"all":                        {nil, {"MIG-a", "MIG-b"}},
+		"MIG-c":                      {},
+		"MIG-a," + s.Devices[1].UUID: {{"MIG-a", "MIG-b"}},
+	} {
+		got := [][]string{}
+		for i, d := range s.Visible(value) {
+			var uuids []string
+			for _, m := range d.MIG {
+				uuids = append(uuids, m.UUID)
+			}
+			if got = append(got, uuids); d.Index != i {
+				t.Errorf("%s: GPU %d has the index %d", value, i, d.Index)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", value, diff)
+		}
+	}
+	if len(s.Devices[1].MIG) != 2 {
+		t.Error("the state itself was changed")
+	}
+}
+
 func TestFile(t *testing.T) {
 	t.Run("what was written is read", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "a", "b")
