@@ -1,0 +1,296 @@
+package smi
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/smi/form"
+)
+
+// board is a machine that was captured, and the state that simulates it.
+type board struct {
+	facts   string // in testdata/facts
+	capture string // under KUBECTL_AI_SHARED; "" where only facts are here
+	simulate
+}
+
+type simulate func(s *model.State, d *model.Device)
+
+// What the captures mask.
+const (
+	maskedGPU    = "GPU-00000000-0000-0000-0000-000000000000"
+	maskedSerial = "0000000000000"
+)
+
+var boards = []board{
+	{"h100-590.48.01", "smi-h100-80gb-590.48.01.txt", func(_ *model.State, d *model.Device) { d.PCIBusID = "00000000:00:09.0" }},
+	{"h100-mig-590.48.01", "smi-h100-mig-590.48.01.txt", cutH100},
+	{"l40s-595.80", "smi-l40s-595.80.txt", l40s},
+	{"a100-mig-535.54.03", "smi-qx-a100-sxm4-v12.xml", a100},
+	{"t4-515.105.01", "smi-qx-tesla-t4.xml", t4},
+	{"rtx2080super-610.57.04", "", func(s *model.State, d *model.Device) {
+		t4(s, d)
+		s.DriverVersion, s.CUDAVersion, d.Name = "610.57.04", "13.3", "NVIDIA GeForce RTX 2080 SUPER"
+	}},
+	{"rtx4000ada-595.84", "", func(s *model.State, d *model.Device) {
+		l40s(s, d)
+		s.DriverVersion, d.Name = "595.84", "NVIDIA RTX 4000 SFF Ada Generation"
+		d.Processes = []model.Process{{PID: 4711, Namespace: 1, Name: "python"}}
+	}},
+}
+
+func cutH100(_ *model.State, d *model.Device) {
+	d.PCIBusID, d.MIGEnabled = "00000000:00:09.0", true
+	d.Temperature, d.PowerMilliwatts, d.UsedMemoryBytes = 42, 98000, 59<<20
+	part := func(uuid, profile string, instance, sm, engines int, mib, used uint64) model.MIGDevice {
+		return model.MIGDevice{
+			UUID: "MIG-" + uuid, Profile: profile, GPUInstance: instance, MemoryBytes: mib << 20, UsedMemoryBytes: used << 20, Multiprocessors: sm,
+			GPUSlices: engines, ComputeSlices: engines, Engines: model.Engines{Copy: engines, Decoder: engines, JPEG: engines},
+		}
+	}
+	d.MIG = []model.MIGDevice{
+		part("00000000-0000-0000-0000-000000000000", "3g.40gb", 2, 60, 3, 40448, 26),
+		part("00000001-0000-0000-0000-000000000001", "2g.20gb", 3, 32, 2, 20096, 17),
+		part("00000002-0000-0000-0000-000000000002", "1g.10gb", 9, 16, 1, 9984, 9),
+		part("00000003-0000-0000-0000-000000000003", "1g.10gb", 10, 16, 1, 9984, 9),
+	}
+}
+
+func l40s(s *model.State, d *model.Device) {
+	s.DriverVersion, s.NVMLVersion, s.CUDAVersion = "595.80", "13.595.80", "13.2"
+	d.Name, d.Architecture, d.ComputeCapability, d.PCIBusID, d.PCIDeviceID = "NVIDIA L40S", "ada-lovelace", "8.9", "00000000:01:00.0", 0x26B910DE
+	d.MIGCapable, d.NVLinkGroup, d.MemoryTemperature, d.PersistenceEnabled, d.PCIeGeneration = false, 0, 0, false, 4
+	d.MemoryBytes, d.ReservedMemoryBytes = 46068<<20, 609<<20
+	d.Temperature, d.Utilization, d.PowerMilliwatts, d.PowerLimit, d.MinPowerLimit = 64, 100, 242000, 350000, 100000
+	d.GraphicsClock, d.MaxGraphicsClock, d.MemoryClock, d.MaxMemoryClock, d.VideoClock = 2520, 2520, 9001, 9001, 1965
+}
+
+func a100(s *model.State, d *model.Device) {
+	s.DriverVersion, s.CUDAVersion = "535.54.03", "12.2"
+	d.Name, d.Architecture, d.MIGEnabled = "NVIDIA A100-SXM4-80GB", "ampere", true
+	d.MIG = []model.MIGDevice{{Profile: "1g.20gb", GPUInstance: 3}, {Profile: "1g.20gb", GPUInstance: 4}}
+}
+
+func t4(s *model.State, d *model.Device) {
+	s.DriverVersion, s.CUDAVersion = "515.105.01", "11.7"
+	d.Name, d.Architecture, d.MIGCapable, d.NVLinkGroup, d.MemoryTemperature = "Tesla T4", "turing", false, 0, 0
+	d.Processes = []model.Process{{PID: 675, Namespace: 1, Name: "Xorg"}, {PID: 5762, Namespace: 1, Name: "python"}}
+}
+
+// as returns a container with the one GPU that is simulated.
+func as(t *testing.T, simulate simulate) System {
+	t.Helper()
+	system := container(t, nil)
+	state, err := model.Read(system.StateDirs...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := state.Devices[0]
+	d.UUID, d.Serial = maskedGPU, maskedSerial
+	simulate(&state, &d)
+	state.Simulated, state.Devices = false, []model.Device{d}
+	if err := model.Write(system.StateDirs[1], state); err != nil {
+		t.Fatal(err)
+	}
+	return system
+}
+
+// The form of what is simulated is that of the machine that was captured:
+// fields, columns and units of --query-gpu, lines of -q, elements of -q -x,
+// lines of the table. The facts are here; where the captures themselves are
+// (KUBECTL_AI_SHARED says where), the facts are compared with them first.
+func TestFormIsThatOfRealMachines(t *testing.T) {
+	for _, b := range boards {
+		t.Run(b.facts, func(t *testing.T) {
+			facts := readFacts(t, b.facts)
+			if capture, ok := readCapture(t, b.capture); ok {
+				again, err := form.Of(capture)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(again, facts); diff != "" {
+					t.Errorf("the facts are not those of the capture, -capture +facts:\n%s", diff)
+				}
+			}
+			system := as(t, b.simulate)
+			for name, want := range facts {
+				if b.capture == "" && name == "table" {
+					continue // a desktop's, with its programs
+				}
+				if diff := cmp.Diff(want, simulatedForm(t, system, name, facts)); diff != "" {
+					t.Errorf("%s, -real +simulated:\n%s", name, diff)
+				}
+			}
+		})
+	}
+}
+
+func simulatedForm(t *testing.T, system System, name string, facts form.Facts) []string {
+	t.Helper()
+	var fields []string
+	for _, h := range facts["header"] {
+		field, _, _ := strings.Cut(h, " [")
+		fields = append(fields, field)
+	}
+	command := map[string]string{
+		"fields": "--help-query-gpu", "header": "--format=csv --query-gpu=" + strings.Join(fields, ","), "report": "-q", "table": "", "elements": "-q -x",
+	}[name]
+	out, exit := smi(t, system, command)
+	if exit != 0 {
+		t.Errorf("nvidia-smi %s: exit %d: %s", command, exit, out)
+	}
+	switch name {
+	case "fields":
+		return form.Fields(out)
+	case "header":
+		return form.Header(out)
+	case "report":
+		return form.Report(out)
+	case "table":
+		return form.Table(out)
+	}
+	elements, err := form.Elements(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return elements
+}
+
+func readFacts(t *testing.T, name string) form.Facts {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", "facts", name+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }() // read only
+	facts, err := form.Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return facts
+}
+
+// readCapture reads what a real machine printed, which is no part of the
+// project.
+func readCapture(t *testing.T, name string) (string, bool) {
+	t.Helper()
+	shared := os.Getenv("KUBECTL_AI_SHARED")
+	if shared == "" {
+		shared = "../../../../shared"
+	}
+	content, err := os.ReadFile(filepath.Join(shared, "data", "nvidia", name))
+	if name == "" || err != nil {
+		t.Logf("not compared with a real machine: %v", err)
+		return "", false
+	}
+	return string(content), true
+}
+
+// Where the state holds what a machine had, the output is the machine's, byte
+// for byte: idle, under load, cut.
+func TestBytesAreThoseOfRealMachines(t *testing.T) {
+	burn := []model.Process{
+		{PID: 11327, Namespace: 1, Name: "/root/tools/memhog", UsedMemoryBytes: 2566 << 20},
+		{PID: 11328, Namespace: 1, Name: "/root/tools/memhog", UsedMemoryBytes: 1542 << 20},
+		{PID: 11345, Namespace: 1, Name: "./gpu_burn", UsedMemoryBytes: 15690 << 20},
+	}
+	cut := []model.Process{
+		{PID: 21180, Namespace: 1, Name: "/root/tools/memhog", UsedMemoryBytes: 2296 << 20},
+		{PID: 21181, Namespace: 1, Name: "/root/tools/memhog", UsedMemoryBytes: 1272 << 20},
+		{PID: 21198, Namespace: 1, Name: "./gpu_burn", UsedMemoryBytes: 7484 << 20},
+	}
+	loaded := func(s *model.State, d *model.Device) {
+		boards[0].simulate(s, d)
+		d.Temperature, d.PowerMilliwatts, d.UsedMemoryBytes, d.Utilization = 59, 629450, 19818<<20, 100
+		d.Processes = burn
+	}
+	cutLoaded := func(s *model.State, d *model.Device) {
+		cutH100(s, d)
+		d.Temperature, d.PowerMilliwatts, d.UsedMemoryBytes = 52, 432000, 11125<<20
+		d.MIG[0].UsedMemoryBytes, d.MIG[0].Processes = 11091<<20, cut
+	}
+	for _, c := range []struct {
+		capture, title, command string
+		at                      time.Time
+		simulate
+	}{
+		{boards[0].capture, form.TitleVersion, "--version", time.Time{}, boards[0].simulate},
+		{boards[0].capture, form.TitleList, "-L", time.Time{}, boards[0].simulate},
+		{boards[0].capture, "capabilities :: nvlink -s", "nvlink -s", time.Time{}, boards[0].simulate},
+		{boards[0].capture, "idle :: " + form.TitleTable, "", time.Date(2026, 7, 14, 8, 12, 38, 0, time.UTC), boards[0].simulate},
+		{boards[0].capture, "idle :: " + form.TitleAppsCSV, appsQuery, time.Time{}, boards[0].simulate},
+		{boards[0].capture, "load :: " + form.TitleTable, "", time.Date(2026, 7, 14, 8, 12, 53, 0, time.UTC), loaded},
+		{boards[0].capture, "load :: " + form.TitleAppsCSV, appsQuery, time.Date(2026, 7, 14, 8, 12, 53, 500e6, time.UTC), loaded},
+		{boards[0].capture, "load :: query-retired-pages", "--format=csv --query-retired-pages=timestamp,gpu_name,gpu_bus_id,gpu_serial,gpu_uuid,retired_pages.address,retired_pages.timestamp,retired_pages.cause", time.Date(2026, 7, 14, 8, 12, 53, 535e6, time.UTC), loaded},
+		{boards[0].capture, "load :: query-accounted-apps", "--format=csv --query-accounted-apps=timestamp,gpu_name,gpu_bus_id,gpu_serial,gpu_uuid,pid,gpu_util,mem_util,max_memory_usage,time", time.Time{}, loaded},
+		{boards[0].capture, "idle :: pmon (per-process monitor)", "pmon -c 5", time.Time{}, boards[0].simulate},
+		{boards[1].capture, form.TitleList, "-L", time.Time{}, cutH100},
+		{boards[1].capture, "capabilities :: nvlink -s", "nvlink -s", time.Time{}, cutH100},
+		{boards[1].capture, "idle :: " + form.TitleTable, "", time.Date(2026, 7, 14, 9, 0, 26, 0, time.UTC), cutH100},
+		{boards[1].capture, "load :: " + form.TitleTable, "", time.Date(2026, 7, 14, 9, 0, 43, 0, time.UTC), cutLoaded},
+		{boards[1].capture, "load :: " + form.TitleAppsCSV, appsQuery, time.Date(2026, 7, 14, 9, 0, 44, 742e6, time.UTC), cutLoaded},
+		{boards[2].capture, form.TitleVersion, "--version", time.Time{}, l40s},
+		{boards[2].capture, form.TitleList, "-L", time.Time{}, l40s},
+		{boards[2].capture, "capabilities :: nvlink -s", "nvlink -s", time.Time{}, l40s},
+		{boards[2].capture, "idle :: " + form.TitleTable, "", time.Date(2026, 7, 3, 8, 33, 38, 0, time.UTC), l40s},
+	} {
+		capture, ok := readCapture(t, c.capture)
+		if !ok {
+			continue
+		}
+		want, err := form.Section(capture, c.title)
+		if err != nil {
+			t.Fatal(err)
+		}
+		system := as(t, c.simulate)
+		system.Now = func() time.Time { return c.at }
+		got, exit := smi(t, system, c.command)
+		if diff := cmp.Diff(want, got); diff != "" || exit != 0 {
+			t.Errorf("%s: nvidia-smi %s: exit %d, -real +simulated:\n%s", c.title, c.command, exit, diff)
+		}
+	}
+}
+
+const appsQuery = "--format=csv --query-compute-apps=timestamp,gpu_name,gpu_bus_id,gpu_serial,gpu_uuid,pid,process_name,used_gpu_memory"
+
+// What differs in the values of all 212 fields between an idle H100 and its
+// simulation is what makes a board this one, and is not made up.
+func TestValuesAreThoseOfARealH100(t *testing.T) {
+	capture, ok := readCapture(t, boards[0].capture)
+	if !ok {
+		return
+	}
+	text, err := form.Section(capture, "idle :: "+form.TitleCSV)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(text, "\n")
+	header, want := strings.Split(lines[0], ", "), strings.Split(lines[1], ", ")
+	var fields []string
+	for _, h := range header {
+		field, _, _ := strings.Cut(h, " [")
+		fields = append(fields, field)
+	}
+	system := as(t, boards[0].simulate)
+	system.Now = func() time.Time { return time.Date(2026, 7, 14, 8, 12, 38, 696e6, time.UTC) }
+	out, exit := smi(t, system, "--format=csv,noheader --query-gpu="+strings.Join(fields, ","))
+	got := strings.Split(strings.TrimSuffix(out, "\n"), ", ")
+	if exit != 0 || len(got) != len(want) {
+		t.Fatalf("exit %d, %d values, want %d", exit, len(got), len(want))
+	}
+	known := map[string]bool{
+		"pci.sub_device_id": true, "vbios_version": true, "inforom.img": true, "inforom.oem": true, "inforom.ecc": true, "platform.module_id": true,
+		"power.draw.instant": true, // one reading of power stands for three
+	}
+	for i, field := range fields {
+		if (got[i] == want[i]) == known[field] {
+			t.Errorf("%s = %q, real: %q", field, got[i], want[i])
+		}
+	}
+}
