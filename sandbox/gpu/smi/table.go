@@ -7,7 +7,8 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 )
 
-// Widths are those of the table since driver 550.
+// Widths are those of the captured drivers' table (590 on); older drivers have
+// narrower ones, of which no capture is known here.
 const (
 	wide    = 89
 	left    = 41
