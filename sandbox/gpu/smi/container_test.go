@@ -284,7 +284,7 @@ func TestNewDriverNames(t *testing.T) {
 }
 
 func TestForms(t *testing.T) {
-	for version, want := range map[string]int{"470.82.01": 515, "515.105.01": 515, "550.90": 535, "580.95.05": 535, "590.48.01": 590, "595.80": 595, "700.1": 610, "?": 610} {
+	for version, want := range map[string]int{"470.82.01": 515, "515.105.01": 515, "550.90": 535, "580.95.05": 580, "590.48.01": 590, "595.80": 595, "700.1": 610, "?": 610} {
 		if got := formOf(version); got != want {
 			t.Errorf("driver %s has the form of %d, want %d", version, got, want)
 		}

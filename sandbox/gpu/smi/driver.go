@@ -8,8 +8,10 @@ import (
 )
 
 // captured are the drivers, by major version, whose output is known from real
-// machines: 515 and 535 as XML, the others as text.
-var captured = []int{515, 535, 590, 595, 610}
+// machines: 515 and 535 as XML, 595 as XML and text, 580, 590 and 610 as text.
+// What is known in one form alone has the names of the other from the drivers
+// next to it.
+var captured = []int{515, 535, 580, 590, 595, 610}
 
 // formOf returns the driver whose form the output of a driver has: the newest
 // captured one that is not newer, or the oldest.

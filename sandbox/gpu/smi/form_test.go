@@ -3,6 +3,7 @@ package smi
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,54 @@ func TestFormIsThatOfRealMachines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Driver 580.173.02, whose captures are not at hand as a whole, has the form of
+// 590 but for what this says.
+func TestDriver580(t *testing.T) {
+	older := func(cut simulate) System {
+		return as(t, func(s *model.State, d *model.Device) {
+			cut(s, d)
+			s.DriverVersion, s.CUDAVersion = "580.173.02", "13.0"
+		})
+	}
+	insert := func(list []string, before string, line string) []string {
+		at := slices.Index(list, before)
+		return slices.Insert(slices.Clone(list), max(at, 0), line)
+	}
+	without := func(list []string, gone string) []string {
+		return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), gone) })
+	}
+	facts := readFacts(t, "h100-590.48.01")
+
+	fields := without(facts["fields"], "edpp_multiplier")
+	fields = insert(fields, "remapped_rows.uncorrectable remapped_rows.dbe", "remapped_rows.correctable_inactive")
+	fields = insert(fields, "remapped_rows.pending", "remapped_rows.uncorrectable_inactive")
+	fields = insert(fields, "platform.chassis_serial_number", "fabric.health.partition_assigned")
+	if diff := cmp.Diff(fields, simulatedForm(t, older(boards[0].simulate), "fields", facts)); diff != "" {
+		t.Errorf("fields, -real +simulated:\n%s", diff)
+	}
+
+	report := without(facts["report"], "EDPp Multiplier")
+	report = insert(report, "        Uncorrectable Error                            : *", "        Inactive Correctable Error                     : *")
+	report = insert(report, "        Remapping Failure Occurred                     : *", "        Inactive Uncorrectable Error                   : *")
+	at := slices.Index(report, "        Remapping Failure Occurred                     : *")
+	report[at-1], report[at-2] = report[at-2], report[at-1] // before Pending
+	report = insert(report, "    Processes                                          : *", "            Partition Assigned                         : *")
+	if diff := cmp.Diff(report, simulatedForm(t, older(boards[0].simulate), "report", facts)); diff != "" {
+		t.Errorf("-q, -real +simulated:\n%s", diff)
+	}
+
+	cut, _ := smi(t, older(cutH100), "-q")
+	for _, line := range []string{"\n        FB Memory Usage\n            Total                                      : 40448 MiB\n", "\n        BAR1 Memory\n            Total                                      : 24739 MiB\n"} {
+		if !strings.Contains(cut, line) {
+			t.Errorf("a MIG device has no %q", line)
+		}
+	}
+	values, _ := smi(t, older(boards[0].simulate), "--query-gpu=power.management,clocks.applications.graphics,display_mode --format=csv,noheader")
+	if values != "Enabled, 1980 MHz, [Requested functionality has been deprecated]\n" {
+		t.Errorf("values %q", values)
 	}
 }
 

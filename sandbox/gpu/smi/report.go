@@ -82,7 +82,7 @@ func parseEntry(line string) (*entry, error) {
 // conditions are those of report.txt.
 var conditions = map[string]func(t *tool, d model.Device) bool{
 	"tlimit": func(t *tool, d model.Device) bool { return traitsOf(d).tlimit && t.form >= 535 },
-	"secded": func(t *tool, d model.Device) bool { return traitsOf(d).rows > 0 && t.form >= 590 },
+	"secded": func(t *tool, d model.Device) bool { return traitsOf(d).rows > 0 && t.form >= 580 },
 	"rows":   func(_ *tool, d model.Device) bool { return traitsOf(d).rows > 0 && !d.MIGEnabled },
 }
 
@@ -193,6 +193,9 @@ func made(name string, t *tool, d model.Device, n *node) {
 
 func (t *tool) migNode(d model.Device, index int, m model.MIGDevice) node {
 	memory, bar1 := "Shared FB Memory Usage", "Shared BAR1 Memory"
+	if t.form < 590 {
+		memory, bar1 = "FB Memory Usage", "BAR1 Memory"
+	}
 	share := model.MiB(bar1Share(d, m))
 	return group("MIG Device", "mig_device",
 		leaf("Index", "index", "%d", index),

@@ -49,10 +49,10 @@ func whole(f deviceValue) deviceValue {
 	}
 }
 
-// deprecated is a value that drivers no longer tell.
-func deprecated(f deviceValue) deviceValue {
+// deprecated is a value that drivers no longer tell, from one on.
+func deprecated(form int, f deviceValue) deviceValue {
 	return func(t *tool, d model.Device) string {
-		if t.form >= 590 {
+		if t.form >= form {
 			return "[Requested functionality has been deprecated]"
 		}
 		return f(t, d)
@@ -103,8 +103,8 @@ var values = map[string]deviceValue{
 	"pcie.link.width.max":      pcieWidth,
 	"platform.module_id":       number(func(d model.Device) int { return d.Minor + 1 }),
 
-	"display_mode":     deprecated(constant("Disabled")),
-	"power.management": deprecated(constant("Supported")),
+	"display_mode":     deprecated(580, constant("Disabled")),
+	"power.management": deprecated(590, constant("Enabled")),
 	"persistence_mode": of(func(d model.Device) string { return enabled(d.PersistenceEnabled, true, "") }),
 	"pstate":           of(func(d model.Device) string { return fmt.Sprintf("P%d", d.PerformanceState) }),
 	"mig.mode.current": migMode,
@@ -149,10 +149,10 @@ var values = map[string]deviceValue{
 	"clocks.current.sm":                    graphicsClock,
 	"clocks.current.memory":                memoryClock,
 	"clocks.current.video":                 number(func(d model.Device) int { return d.VideoClock }),
-	"clocks.applications.graphics":         deprecated(maxClock),
-	"clocks.applications.memory":           deprecated(maxMemory),
-	"clocks.default_applications.graphics": deprecated(maxClock),
-	"clocks.default_applications.memory":   deprecated(maxMemory),
+	"clocks.applications.graphics":         deprecated(590, maxClock),
+	"clocks.applications.memory":           deprecated(590, maxMemory),
+	"clocks.default_applications.graphics": deprecated(590, maxClock),
+	"clocks.default_applications.memory":   deprecated(590, maxMemory),
 	"clocks.max.graphics":                  maxClock,
 	"clocks.max.sm":                        maxClock,
 	"clocks.max.memory":                    maxMemory,
