@@ -2,8 +2,6 @@ package smi
 
 import (
 	"encoding/xml"
-	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,99 +12,6 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// change rewrites the state of a container.
-func change(t *testing.T, s System, edit func(s *model.State)) System {
-	t.Helper()
-	state, err := model.Read(s.StateDirs...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	edit(&state)
-	if err := model.Write(s.StateDirs[1], state); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// cutNode is a node whose first GPU is cut and whose second is whole.
-func cutNode(t *testing.T, visible *string) System {
-	return change(t, container(t, visible), func(s *model.State) {
-		d := &s.Devices[0]
-		bus := d.PCIBusID
-		cutH100(s, d)
-		d.PCIBusID = bus
-		for i := range d.MIG {
-			d.MIG[i].Placement = []model.Placement{{Start: 0, Size: 3}, {Start: 4, Size: 2}, {Start: 3, Size: 1}, {Start: 6, Size: 1}}[i]
-		}
-	})
-}
-
-const secondMIG = "MIG-00000001-0000-0000-0000-000000000001"
-
-func TestGolden(t *testing.T) {
-	for name, c := range map[string]struct {
-		system   System
-		commands []string
-	}{
-		"table":     {container(t, nil), []string{""}},
-		"mig":       {cutNode(t, nil), []string{"-L", "", "mig -lgi", "mig -lci", "mig -lgip", "mig -lgipp", "-q -d PIDS,ECC -i " + secondMIG}},
-		"container": {cutNode(t, ptr(secondMIG)), []string{"-L", ""}},
-		"links":     {cutNode(t, nil), []string{"topo -m", "nvlink -s -i 1", "dmon -c 2", "pmon -c 1 -i 1"}},
-		"nvlink":    {container(t, nil), []string{"topo -m"}},
-		"report":    {container(t, ptr(second)), []string{"-q -d MEMORY,UTILIZATION,CLOCK,POWER,VOLTAGE,SUPPORTED_GPU_TARGET_TEMP,ACCOUNTING"}},
-		"lost":      {lostNode(t), []string{"", "-L", "--query-gpu=index,name --format=csv,noheader", "-q -d TEMPERATURE -i 1", "dmon -c 1"}},
-		"help":      {container(t, nil), []string{"-h", "--version", "--help-query-compute-apps", "--help-query-accounted-apps", "--help-query-retired-pages"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var got strings.Builder
-			for _, command := range c.commands {
-				out, exit := smi(t, c.system, command)
-				fmt.Fprintf(&got, "$ nvidia-smi %s\n%s", command, out)
-				if exit != 0 {
-					fmt.Fprintf(&got, "exit %d\n", exit)
-				}
-			}
-			path := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(path, []byte(got.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.String()); diff != "" {
-				t.Errorf("run with -update and read the difference (-want +got):\n%s", diff)
-			}
-			sameWidth(t, got.String())
-		})
-	}
-}
-
-// sameWidth checks that the lines of each table are as wide as its first.
-func sameWidth(t *testing.T, text string) {
-	t.Helper()
-	width := 0
-	for line := range strings.Lines(text) {
-		line = strings.TrimSuffix(line, "\n")
-		switch framed := strings.HasPrefix(line, "+") || strings.HasPrefix(line, "|"); {
-		case !framed:
-			width = 0
-		case width == 0:
-			width = len(line)
-		case len(line) != width:
-			t.Errorf("%d columns, want %d: %s", len(line), width, line)
-		}
-	}
-}
-
-func lostNode(t *testing.T) System {
-	return change(t, container(t, nil), func(s *model.State) { s.Devices[1].Fault.Lost = true })
-}
 
 func TestXMLOfALostGPUIsADocument(t *testing.T) {
 	out, exit := smi(t, lostNode(t), "-q -x")
@@ -254,39 +159,6 @@ func TestSaysThatItIsSimulated(t *testing.T) {
 	for _, command := range []string{"-h", "--version"} {
 		if out, _ := smi(t, system, command); !strings.Contains(out, "kubectl-ai") {
 			t.Errorf("%s does not", command)
-		}
-	}
-}
-
-func TestNewDriverNames(t *testing.T) {
-	system := change(t, container(t, ptr(first)), func(s *model.State) {
-		s.DriverVersion, s.NVMLVersion, s.CUDAVersion, s.Simulated = "610.43.02", "13.610.43.02", "13.3", false
-	})
-	table, _ := smi(t, system, "")
-	if !strings.Contains(table, "\n| NVIDIA-SMI 610.43.02              KMD Version: 610.43.02     CUDA UMD Version: 13.3     |\n") {
-		t.Errorf("table:\n%s", table)
-	}
-	version, _ := smi(t, system, "--version")
-	if !strings.Contains(version, "DRIVER version      : Deprecated, see \"KMD version\" instead\n") || !strings.HasSuffix(version, "KMD version         : 610.43.02\nCUDA UMD version    : 13.3\n") {
-		t.Errorf("version:\n%s", version)
-	}
-	report, _ := smi(t, system, "-q")
-	for _, line := range []string{
-		"CUDA Version                                           : 13.3 [Deprecated; will be removed in CUDA 14.0. Use CUDA UMD Version instead]",
-		"KMD Version                                            : 610.43.02",
-		"        Memory Max Operating T.Limit Temp Specification: 0 C",
-		"            Default Power Limit                        : 700.00 W",
-	} {
-		if !strings.Contains(report, "\n"+line+"\n") {
-			t.Errorf("-q does not say %q", line)
-		}
-	}
-}
-
-func TestForms(t *testing.T) {
-	for version, want := range map[string]int{"470.82.01": 515, "515.105.01": 515, "550.90": 535, "580.95.05": 580, "590.48.01": 590, "595.80": 595, "700.1": 610, "?": 610} {
-		if got := formOf(version); got != want {
-			t.Errorf("driver %s has the form of %d, want %d", version, got, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package smi
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 )
@@ -28,35 +29,34 @@ func processes(d model.Device) []process {
 	return list
 }
 
-// processNameMax is what the table shows of a name; of a longer one, the end.
-const processNameMax = 35
-
-func shortenPath(name string) string {
-	if len(name) <= processNameMax {
+// shortenPath cuts a name to so many characters; of a longer one the end is
+// shown.
+func shortenPath(name string, most int) string {
+	if len(name) <= most {
 		return name
 	}
-	return "..." + name[len(name)-processNameMax+3:]
+	return "..." + name[len(name)-most+3:]
 }
 
-func (t *tool) processTable(devices []model.Device) {
-	full := rule("-", wide)
-	t.print(full + "\n" +
-		"| Processes:                                                                              |\n" +
-		"|  GPU   GI   CI              PID   Type   Process name                        GPU Memory |\n" +
-		"|        ID   ID                                                               Usage      |\n" +
-		doubleRule(wide) + "\n")
+func (t *tool) processTable(l layout, devices []model.Device) {
+	full := rule("-", l.wide())
+	t.lines(full, l.line(" Processes:"))
+	t.lines(l.processHead...)
+	t.lines(doubleRule(l.wide()))
+	// A name has the column to the memory's heading, less a blank.
+	column := strings.Index(l.processHead[0], "GPU Memory") - strings.Index(l.processHead[0], "Process name")
 	found := false
 	for _, d := range devices {
 		for _, p := range processes(d) {
 			found = true
-			t.printf("|%5d   %s  %s %15d %6s   %-36s%7dMiB |\n", d.Index, middleOf3(p.gpuInstance), middleOf3(p.computeInstance),
-				p.PID, processType, shortenPath(p.Name), model.MiB(p.UsedMemoryBytes))
+			t.lines(fmt.Sprintf(l.processRow, d.Index, middleOf3(p.gpuInstance), middleOf3(p.computeInstance),
+				p.PID, processType, shortenPath(p.Name, column-1), model.MiB(p.UsedMemoryBytes)))
 		}
 	}
 	if !found {
-		t.print("|  No running processes found                                                             |\n")
+		t.lines(l.line("  No running processes found"))
 	}
-	t.print(full + "\n")
+	t.lines(full)
 }
 
 // middleOf3 centres an id, or N/A, in three columns.

@@ -121,11 +121,12 @@ func TestNoState(t *testing.T) {
 }
 
 func TestLongNamesAreCut(t *testing.T) {
-	for name, want := range map[string]string{
-		"NVIDIA GeForce RTX 2080 SUPER": "NVIDIA GeForce RTX 2080 ...",
-		"NVIDIA H100 80GB HBM3":         "NVIDIA H100 80GB HBM3",
+	for name, want := range map[string][2]string{
+		"NVIDIA GeForce RTX 2080 SUPER": {"NVIDIA GeForce ...", "NVIDIA GeForce RTX 2080 ..."},
+		"NVIDIA H100 80GB HBM3":         {"NVIDIA H100 80G...", "NVIDIA H100 80GB HBM3"},
+		"Tesla T4":                      {"Tesla T4", "Tesla T4"},
 	} {
-		if got := shorten(name); got != want {
+		if got := [2]string{layout515.shorten(name), layout580.shorten(name)}; got != want {
 			t.Errorf("%q = %q, want %q", name, got, want)
 		}
 	}
