@@ -137,7 +137,25 @@ func TestLoop(t *testing.T) {
 	}
 }
 
+func TestALostGPUEndsNoLoop(t *testing.T) {
+	system := lostNode(t)
+	healed := false
+	system.Wait = func(time.Duration) bool {
+		change(t, system, func(s *model.State) { s.Devices[1].Fault.Lost = false })
+		defer func() { healed = true }()
+		return !healed
+	}
+	got, exit := smi(t, system, "--query-gpu=index --format=csv,noheader -l 1")
+	want := "0\nUnable to determine the device handle for GPU1: 0000:1E:00.0: GPU is lost.  Reboot the system to recover this GPU\n0\n1\n"
+	if diff := cmp.Diff(want, got); diff != "" || exit != 0 {
+		t.Errorf("exit %d, -want +got:\n%s", exit, diff)
+	}
+}
+
 func TestFile(t *testing.T) {
+	if out, exit := smi(t, container(t, ptr("void")), "-L -f "+filepath.Join(t.TempDir(), "log")); out != "No devices were found\n" || exit != 6 {
+		t.Errorf("without a GPU: exit %d, %q", exit, out)
+	}
 	path := filepath.Join(t.TempDir(), "log")
 	out, exit := smi(t, container(t, ptr(first)), "-L -f "+path)
 	content, err := os.ReadFile(path)

@@ -114,26 +114,32 @@ func (t *tool) do(o options) error {
 		t.print(help)
 		return t.failed
 	}
-	if o.file != "" {
-		f, err := os.Create(o.file)
-		if err != nil {
-			return usagef("Unable to open file %s for writing: %v", o.file, err)
-		}
-		t.out = f
-		err = t.rounds(o)
-		return errors.Join(err, f.Close())
+	if o.file == "" {
+		return t.rounds(o)
 	}
-	return t.rounds(o)
+	f, err := os.Create(o.file)
+	if err != nil {
+		return usagef("Unable to open file %s for writing: %v", o.file, err)
+	}
+	stdout := t.out
+	t.out = f
+	err = t.rounds(o)
+	t.out = stdout // which is told of errors
+	return errors.Join(err, f.Close())
 }
 
+// rounds does what was asked for until enough rounds are done or nobody
+// listens. A GPU that is lost ends no loop: it may come back.
 func (t *tool) rounds(o options) error {
 	for {
-		if err := t.round(o); err != nil || o.every == 0 {
+		err := t.round(o)
+		var lost *silent
+		if err != nil && !errors.As(err, &lost) || o.every == 0 {
 			return err
 		}
 		o.again = true
 		if o.rounds--; o.rounds == 0 || !t.Wait(o.every) {
-			return nil
+			return err
 		}
 	}
 }
@@ -146,10 +152,11 @@ func (t *tool) round(o options) error {
 		}
 		t.form = formOf(model.DefaultDriver)
 	}
-	if err := o.action(t, o); err != nil {
-		return err
+	err := o.action(t, o)
+	if t.failed != nil {
+		return t.failed
 	}
-	return t.failed
+	return err
 }
 
 // load reads the state and picks the GPUs of this container. Without the
