@@ -53,8 +53,8 @@ func equipment(nodes []spec.GPUs) string {
 		return kinds[0] + " on every node"
 	}
 	for i, kind := range kinds {
-		switch n := count[kind]; {
-		case n == 1:
+		switch n := count[kind]; n {
+		case 1:
 			kinds[i] += " on one node"
 		default:
 			kinds[i] += fmt.Sprintf(" on each of %d nodes", n)
