@@ -27,7 +27,8 @@ type MIGDevice struct {
 	ComputeSlices   int     `json:"computeSlices"`
 	Engines         Engines `json:"engines"`
 
-	Processes []Process `json:"processes,omitempty"`
+	Utilization int       `json:"utilization,omitempty"` // %; NVML tells it of GPUs alone, DCGM of these too
+	Processes   []Process `json:"processes,omitempty"`
 }
 
 // Placement is where an instance lies among the memory slices of its GPU.
