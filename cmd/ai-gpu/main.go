@@ -17,7 +17,11 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/agent"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/deviceplugin"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/fault"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/holders"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/metrics"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nodeobject"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nvmlsource"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
@@ -25,50 +29,89 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 const usage = `ai-gpu gives a sandbox node GPUs.
 
-  ai-gpu serve [flags]
+  ai-gpu serve [flags]            offer them until told to stop
+  ai-gpu ls                       print them, and who holds them
+  ai-gpu fail --gpu N FAULT       break one: --xid N, --lost, --ecc or --throttle
+  ai-gpu heal [--gpu N]           mend one, or all
+  ai-gpu set --gpu N READING      set --temperature, --power or --utilization
 
-Flags:
+All but serve print the node's state as JSON. Flags:
 `
 
 type options struct {
-	spec  string
-	state string
-	dir   string
+	spec       string
+	state      string
+	dir        string
+	resources  string
+	kubeconfig string
+	metrics    string
+
+	gpu      string
+	kind     fault.Kind
+	readings readings
 }
 
-// run returns the exit code: 0 asked to end, 1 failed, 2 usage.
-func run(ctx context.Context, args []string, stderr io.Writer) int {
+// run returns the exit code: 0 done, or asked to end; 1 failed, 2 usage.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o := options{}
-	flags := flag.NewFlagSet("ai-gpu serve", flag.ContinueOnError)
+	verb := ""
+	if len(args) > 0 {
+		verb, args = args[0], args[1:]
+	}
+	flags := flag.NewFlagSet("ai-gpu "+verb, flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.spec, "spec", spec.Path, "file that says which GPUs the node has")
 	flags.StringVar(&o.state, "state", model.NodeDir, "folder for the state that nvidia-smi reads")
-	flags.StringVar(&o.dir, "plugin-dir", deviceplugin.DefaultDir, "folder of the kubelet's device plugin sockets")
+	flags.StringVar(&o.resources, "pod-resources", holders.DefaultSocket, "socket of the kubelet that tells who holds GPUs")
 	flags.Usage = func() {
 		_, _ = fmt.Fprint(stderr, usage)
 		flags.PrintDefaults()
 	}
-	if len(args) == 0 || args[0] != "serve" {
+	var do func() error
+	switch verb {
+	case "serve":
+		flags.StringVar(&o.spec, "spec", spec.Path, "file that says which GPUs the node has")
+		flags.StringVar(&o.dir, "plugin-dir", deviceplugin.DefaultDir, "folder of the kubelet's device plugin sockets")
+		flags.StringVar(&o.kubeconfig, "kubeconfig", nodeobject.DefaultKubeconfig, "the kubelet's, for labels and Events of the Node; empty for none")
+		flags.StringVar(&o.metrics, "metrics", metrics.DefaultAddress, "address that answers /metrics; empty for none")
+		do = func() error {
+			return serve(ctx, o, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
+		}
+	case "ls":
+		do = func() error { return list(ctx, o, stdout) }
+	case "fail":
+		flags.StringVar(&o.gpu, "gpu", "", "index or UUID")
+		flags.IntVar(&o.kind.XID, "xid", 0, "error number of the driver")
+		flags.BoolVar(&o.kind.Lost, "lost", false, "fallen off the bus: XID 79")
+		flags.BoolVar(&o.kind.ECC, "ecc", false, "an uncorrectable memory error: XID 48")
+		flags.BoolVar(&o.kind.Throttle, "throttle", false, "slowed down because it is hot")
+		do = func() error { return change(ctx, o, stdout, fail(o.kind)) }
+	case "heal":
+		flags.StringVar(&o.gpu, "gpu", "", "index or UUID; all without it")
+		do = func() error { return change(ctx, o, stdout, heal) }
+	case "set":
+		flags.StringVar(&o.gpu, "gpu", "", "index or UUID")
+		o.readings.add(flags)
+		do = func() error { return change(ctx, o, stdout, set(o.readings.Readings)) }
+	default:
 		flags.Usage()
 		return 2
 	}
-	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
 		return 2
 	}
-	if flags.NArg() > 0 {
+	if flags.NArg() > 0 || o.gpu == "" && (verb == "fail" || verb == "set") {
 		flags.Usage()
 		return 2
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	if err := serve(ctx, o, log); err != nil {
-		log.Error(err.Error())
+	if err := do(); err != nil {
+		_, _ = fmt.Fprintln(stderr, "error:", err)
 		return 1
 	}
 	return 0
@@ -96,6 +139,9 @@ func serve(ctx context.Context, o options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	a := &agent.Agent{Spec: node, State: state, StateDir: o.state, PluginDir: o.dir, Log: log}
+	a := &agent.Agent{
+		Spec: node, State: state, StateDir: o.state, PluginDir: o.dir, Log: log,
+		Proc: "/proc", PodResources: o.resources, Kubeconfig: o.kubeconfig, Metrics: o.metrics,
+	}
 	return a.Run(ctx)
 }

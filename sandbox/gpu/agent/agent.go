@@ -1,6 +1,12 @@
 // Package agent is what runs in a node with GPUs: it keeps their state, which
 // nvidia-smi and others read, and offers them to the kubelet. One state goes to
 // all, so that they cannot disagree.
+//
+// What simulated GPUs show is made of three things: the idle boards, the
+// faults that were asked for (a file, which outlives agent and node), and what
+// the containers that hold them do. Whenever one changes, the state is made
+// anew, and so are the list of the kubelet, the metrics, and Events on the
+// Node.
 package agent
 
 import (
@@ -8,14 +14,18 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path"
 	"runtime"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/deviceplugin"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nodeobject"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nvmllib"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
@@ -28,7 +38,13 @@ type Agent struct {
 	PluginDir string      // deviceplugin.DefaultDir
 	Log       *slog.Logger
 
+	Proc         string // the processes of the node: "/proc"
+	PodResources string // holders.DefaultSocket
+	Kubeconfig   string // nodeobject.DefaultKubeconfig; "": no labels and Events
+	Metrics      string // address of the metrics, ":9400"; "": none
+
 	offers map[string]*deviceplugin.Inventory // by resource
+	node   *nodeobject.Keeper                 // nil: none
 }
 
 // Run offers the GPUs until ctx ends.
@@ -38,8 +54,12 @@ func (a *Agent) Run(ctx context.Context) error {
 	for resource := range a.State.Units() {
 		a.offers[resource] = deviceplugin.NewInventory()
 	}
+	if a.Kubeconfig != "" {
+		a.node = nodeobject.New(a.Spec.Name, a.Kubeconfig, a.State.Labels(machine(), time.Now()), a.Log)
+	}
+	r := &readings{idle: a.State, publish: a.publish, tell: a.tell}
 	// Before the first registration: a pod that gets a GPU can read it.
-	if err := a.publish(a.State); err != nil {
+	if err := a.begin(r); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -48,7 +68,38 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.Log.Info("GPUs", "resource", resource, "units", a.offers[resource].Len(), "product", a.State.Devices[0].Name, "simulated", a.State.Simulated)
 		group.Go(func() error { return deviceplugin.New(a.offers[resource], o).Run(ctx) })
 	}
+	group.Go(func() error { return a.watchUse(ctx, r) })
+	if a.State.Simulated {
+		group.Go(func() error { return a.watchFaults(ctx, r) })
+	}
+	if a.node != nil {
+		group.Go(func() error { return a.node.Run(ctx) })
+	}
+	if a.Metrics != "" {
+		group.Go(func() error { return a.serveMetrics(ctx, r) })
+	}
 	return group.Wait()
+}
+
+// begin shows the GPUs for the first time, with the faults of before.
+func (a *Agent) begin(r *readings) error {
+	if before, err := model.Read(a.StateDir); err == nil {
+		r.shown = before // so that old faults are no news
+	}
+	faults, err := ReadFaults(a.StateDir)
+	if err != nil {
+		a.Log.Error("the faults of before are lost", "error", err)
+	}
+	return r.failed(faults)
+}
+
+// machine is the machine's model as its firmware has it; some have none.
+func machine() string {
+	content, err := os.ReadFile("/sys/class/dmi/id/product_name")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(content))
 }
 
 // publish makes a state the node's: readers of the file and the kubelet see it.

@@ -31,10 +31,13 @@ func NewInventory(devices ...Device) *Inventory {
 	return &Inventory{devices: slices.Clone(devices), changed: make(chan struct{})}
 }
 
-// Set replaces the list and tells the kubelet.
+// Set replaces the list and tells the kubelet, unless it is the same.
 func (i *Inventory) Set(devices ...Device) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if slices.Equal(i.devices, devices) {
+		return
+	}
 	i.devices = slices.Clone(devices)
 	close(i.changed)
 	i.changed = make(chan struct{})
