@@ -51,6 +51,14 @@ func TestSandboxUsage(t *testing.T) {
 		{"nothing to load", "load", []string{"images to load"}},
 		{"an argument too many", "stop x", []string{"no argument"}},
 		{"an unknown verb", "crate", []string{"create"}},
+		{"an unknown verb of gpu", "gpu fial", []string{"fail"}},
+		{"no fault", "gpu fail --gpu 1", []string{"--xid", "--throttle"}},
+		{"two faults", "gpu fail --gpu 1 --xid 79 --ecc", []string{"one of"}},
+		{"no GPU to fail", "gpu fail --xid 79", []string{"--gpu is missing"}},
+		{"no XID", "gpu fail --gpu 1 --xid 0", []string{"1 to 999"}},
+		{"nothing to set", "gpu set --gpu 1", []string{"--temperature"}},
+		{"no GPU to set", "gpu set --power 1", []string{"--gpu is missing"}},
+		{"an unknown format of GPUs", "gpu ls -o xml", []string{"xml", "wide"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd, _, _ := sandboxCommand(t, strings.Fields(c.args)...)
@@ -69,7 +77,7 @@ func TestSandboxUsage(t *testing.T) {
 
 func TestSandboxWithoutAnEngine(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	for _, args := range []string{"create --gpus none", "list", "status", "stop", "start", "delete --yes", "load x"} {
+	for _, args := range []string{"create --gpus none", "list", "status", "stop", "start", "delete --yes", "load x", "gpu ls", "gpu fail --gpu 0 --lost", "gpu heal", "gpu set --gpu 0 --power 100"} {
 		cmd, out, _ := sandboxCommand(t, strings.Fields(args)...)
 		var said bytes.Buffer
 		if code := explain.Print(&said, cmd.ExecuteContext(t.Context())); code != explain.ExitPrecondition {

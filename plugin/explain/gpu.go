@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/fault"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/install"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 )
@@ -51,6 +52,31 @@ them out, and no other architecture has them.`,
 GPUs to the kubelet through /var/lib/kubelet/device-plugins. The kubelet did not tell the
 API server of them in time: it is not running, cannot reach the API server, or refuses the
 registration. Both write into the node's journal.`,
+	},
+	{
+		ID: "GPU-021", Exit: ExitUsage, Match: As[*fault.UnknownGPUError](),
+		Next: Text("kubectl ai sandbox gpu ls"),
+		Long: "GPUs are named by the index that nvidia-smi on the node shows, from 0 on, or by their UUID.",
+	},
+	{
+		ID: "GPU-022", Exit: ExitUsage, Match: As[*fault.XIDError](),
+		Next: Text("kubectl ai sandbox gpu fail --help lists the XIDs that are seen most"),
+		Long: "An XID is the number of an error in the log of NVIDIA's driver. Those of programs (13, 31, 43, 45, 68, 109) leave a GPU healthy, every other takes it out.",
+	},
+	{
+		ID: "GPU-023", Exit: ExitUsage, Match: As[*fault.ReadingError](),
+		Long: "A reading that is set by hand is one that the board could show: power up to its limit, temperature up to 120 °C, utilisation up to 100 %.",
+	},
+	{
+		ID: "GPU-024", Exit: ExitFailed, Match: As[*fault.OutError](),
+		Next: From(func(e *fault.OutError) string { return fmt.Sprintf("kubectl ai sandbox gpu heal --gpu %d", e.GPU) }),
+		Long: `XIDs of programs leave a GPU healthy. On a GPU that another fault has taken out they
+would be the last XID, as if the GPU were in order again, so they are refused there.`,
+	},
+	{
+		ID: "GPU-025", Exit: ExitPrecondition, Match: As[*fault.RealError](),
+		Next: Text("make a sandbox with simulated GPUs: kubectl ai sandbox create --gpus fake --name another"),
+		Long: "fail, heal and set change what simulated GPUs show. Real GPUs are never touched: their state is their driver's.",
 	},
 }
 
