@@ -44,7 +44,13 @@ type Agent struct {
 	Metrics      string // address of the metrics, ":9400"; "": none
 
 	offers map[string]*deviceplugin.Inventory // by resource
-	node   *nodeobject.Keeper                 // nil: none
+	node   node                               // nil: none
+}
+
+// node is the Node object.
+type node interface {
+	Event(warning bool, reason, message string)
+	Run(ctx context.Context) error
 }
 
 // Run offers the GPUs until ctx ends.

@@ -1,8 +1,8 @@
 // Package install gives the nodes of a running cluster GPUs: it copies ai-gpu,
-// nvidia-smi and an NVML library into each node and runs ai-gpu as a service of
-// the node. It works with every kind node image, because it asks of a node no more than a
-// shell, cat and systemctl, pulls nothing, and makes no Kubernetes object; it
-// sets labels on the Node objects.
+// nvidia-smi and an NVML library into each node and runs ai-gpu as a service
+// of the node. It works with every kind node image, because it asks of a node
+// no more than a shell, cat and systemctl, pulls nothing, and makes no
+// Kubernetes object.
 //
 // What it writes lies on the node's root file system and under /var, which
 // both survive a stop of the node. Installing again replaces what is there.
@@ -98,7 +98,7 @@ func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Repo
 		if err := offered(ctx, equipped, o); err != nil {
 			return err
 		}
-		return everyNode(ctx, equipped, func(ctx context.Context, e equipment) error { return label(ctx, e.Node, o) })
+		return labelled(ctx, equipped, o)
 	})
 }
 
@@ -229,28 +229,19 @@ func await(ctx context.Context, nodes []Node, resource string, count int, o Opti
 	return failure
 }
 
-// label writes on the Node object what the node's own state says.
-func label(ctx context.Context, n Node, o Options) error {
-	content, err := n.Run(ctx, nil, "cat", model.NodeDir+"/"+model.StateFile)
-	if err != nil {
-		return fmt.Errorf("read the GPU state of %s: %w", n, err)
-	}
-	state, err := model.Decode(content)
-	if err != nil {
-		return fmt.Errorf("%s: %w", n, err)
-	}
-	// What firmware says of the machine; some have none.
-	machine, err := n.Run(ctx, nil, "sh", "-c", "cat /sys/class/dmi/id/product_name 2>/dev/null || true")
-	if err != nil {
-		return fmt.Errorf("ask %s for its model: %w", n, err)
-	}
-	labels := state.Labels(strings.TrimSpace(string(machine)), time.Now())
-	args := []string{"label", "--overwrite", "node", n.String()}
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		args = append(args, key+"="+labels[key])
+// labelled waits until every agent has labelled its Node object, which it does
+// as soon as it runs.
+func labelled(ctx context.Context, equipped []equipment, o Options) error {
+	key := strings.ReplaceAll(model.LabelPresent, ".", `\.`)
+	args := []string{"wait", "--timeout", o.Wait.String(), "--for=jsonpath={.metadata.labels." + key + "}=true"}
+	for _, e := range equipped {
+		args = append(args, "node/"+e.String())
 	}
 	if _, err := o.Kubectl(ctx, nil, args...); err != nil {
-		return fmt.Errorf("label %s: %w", n, err)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fmt.Errorf("wait for the labels of the GPUs: %w", err)
 	}
 	return nil
 }
