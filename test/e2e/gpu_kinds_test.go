@@ -106,6 +106,38 @@ spec:
 			t.Errorf("nvidia-smi sees %d", got)
 		}
 	})
+	t.Run("a fault takes all parts of a GPU out", func(t *testing.T) {
+		offers := func(i int, resource, want string) {
+			t.Helper()
+			eventually(t, 30*time.Second, func() error {
+				if got := of(nodes[i], ".status.allocatable."+resource); got != want {
+					return fmt.Errorf("%s offers %s, want %s", nodes[i], got, want)
+				}
+				return nil
+			})
+		}
+		cut, shared := `nvidia\.com/mig-1g\.10gb`, `nvidia\.com/gpu`
+		for i := range 2 {
+			must(t, "sandbox", "gpu", "fail", "--name", cluster, "--node", nodes[i], "--gpu", "0", "--xid", "79")
+		}
+		offers(0, cut, "49")
+		offers(1, shared, "28")
+		if r := ai(t, "sandbox", "gpu", "fail", "--name", cluster, "--gpu", "0", "--lost"); r.code != 2 || !strings.Contains(r.stderr, "--node") {
+			t.Errorf("on which of four nodes? exit %d\n%s", r.code, r.stderr)
+		}
+		must(t, "sandbox", "gpu", "heal", "--name", cluster)
+		offers(0, cut, "56")
+		offers(1, shared, "32")
+	})
+	t.Run("metrics tell MIG devices and who holds them", func(t *testing.T) {
+		out, err := exec.Command("docker", "exec", nodes[0], "curl", "-sf", "http://127.0.0.1:9400/metrics").CombinedOutput()
+		if err != nil || !regexp.MustCompile(`DCGM_FI_DEV_FB_FREE\{[^}]*GPU_I_PROFILE="1g.10gb",GPU_I_ID="\d+",[^}]*pod="mig"\}`).Match(out) {
+			t.Errorf("%v: no memory of the device that the pod holds in\n%s", err, out)
+		}
+		if strings.Contains(string(out), "DCGM_FI_DEV_GPU_UTIL") {
+			t.Error("a GPU that is cut tells its utilisation")
+		}
+	})
 	t.Run("identities outlive the agent and the node", func(t *testing.T) {
 		uuids := func() string {
 			out, err := exec.Command("docker", "exec", nodes[3], "nvidia-smi", "-L").CombinedOutput()
