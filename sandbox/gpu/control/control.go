@@ -4,8 +4,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -68,31 +70,37 @@ func Set(ctx context.Context, n Node, gpu string, r model.Readings) (model.Repor
 // Heal mends a GPU, or all of the node where gpu is empty, and undoes what was
 // set. It returns what fault.Find does.
 func Heal(ctx context.Context, n Node, gpu string) (model.Report, error) {
-	if gpu == "" {
-		return ask(ctx, n, "heal")
+	args := []string{"heal"}
+	if gpu != "" {
+		args = append(args, "--gpu", gpu)
 	}
-	return change(ctx, n, gpu, func(model.Device) error { return nil }, "heal", "--gpu", gpu)
+	return change(ctx, n, cmp.Or(gpu, "0"), func(model.Device) error { return nil }, args...)
 }
 
-// change asks for a change that the node's state permits, so that what is
-// wrong comes back as an error of its type and not as the words of a program.
+// change asks for a change. What the node's state does not permit comes back as
+// an error of its type and not as the words of a program; the state is only
+// looked at then, since each look costs the engine a process.
 func change(ctx context.Context, n Node, gpu string, check func(model.Device) error, args ...string) (model.Report, error) {
-	content, err := n.Run(ctx, nil, "cat", model.NodeDir+"/"+model.StateFile)
-	if err != nil {
-		return model.Report{}, fmt.Errorf("read the GPUs of %s: %w", n, err)
+	r, err := ask(ctx, n, args...)
+	if err == nil || ctx.Err() != nil {
+		return r, err
 	}
-	state, err := model.Decode(content)
-	if err != nil {
-		return model.Report{}, fmt.Errorf("read the GPUs of %s: %w", n, err)
+	content, unread := n.Run(ctx, nil, "cat", model.NodeDir+"/"+model.StateFile)
+	if unread != nil {
+		return r, err
 	}
-	d, err := fault.Find(state, gpu)
-	if err != nil {
-		return model.Report{}, err
+	state, unread := model.Decode(content)
+	if unread != nil {
+		return r, errors.Join(err, unread)
 	}
-	if err := check(d); err != nil {
-		return model.Report{}, err
+	d, refused := fault.Find(state, gpu)
+	if refused == nil {
+		refused = check(d)
 	}
-	return ask(ctx, n, args...)
+	if refused != nil {
+		return r, refused
+	}
+	return r, err
 }
 
 func ask(ctx context.Context, n Node, args ...string) (r model.Report, err error) {

@@ -18,6 +18,7 @@ import (
 type node struct {
 	state model.State
 	asked []string
+	fails error // of ai-gpu
 }
 
 func (n *node) String() string { return "n" }
@@ -27,6 +28,9 @@ func (n *node) Run(_ context.Context, _ io.Reader, cmd ...string) ([]byte, error
 		return model.Encode(n.state)
 	}
 	n.asked = append(n.asked, strings.Join(cmd, " "))
+	if n.fails != nil {
+		return nil, n.fails
+	}
 	return json.Marshal(model.Report{State: n.state})
 }
 
@@ -62,13 +66,15 @@ func TestWhatIsAskedFor(t *testing.T) {
 	}
 }
 
-// What cannot be is not asked for.
-func TestWhatIsNotAskedFor(t *testing.T) {
-	n := &node{state: model.State{Simulated: true, Devices: []model.Device{{UUID: "GPU-a"}}}}
+// What is refused in the node is an error of its type here.
+func TestWhatIsRefused(t *testing.T) {
+	failed := errors.New("exit status 1")
+	n := &node{state: model.State{Simulated: true, Devices: []model.Device{{UUID: "GPU-a"}}}, fails: failed}
 	var (
 		unknown *fault.UnknownGPUError
 		xid     *fault.XIDError
 		reading *fault.ReadingError
+		real    *fault.RealError
 	)
 	if _, err := control.Fail(t.Context(), n, "1", fault.Kind{Lost: true}); !errors.As(err, &unknown) {
 		t.Error(err)
@@ -80,7 +86,11 @@ func TestWhatIsNotAskedFor(t *testing.T) {
 	if _, err := control.Set(t.Context(), n, "0", model.Readings{Temperature: &hot}); !errors.As(err, &reading) {
 		t.Error(err)
 	}
-	if len(n.asked) > 0 {
-		t.Errorf("asked for %q", n.asked)
+	if _, err := control.Heal(t.Context(), n, "0"); !errors.Is(err, failed) {
+		t.Errorf("nothing is wrong with what was asked for: %v", err)
+	}
+	n.state.Simulated = false
+	if _, err := control.Heal(t.Context(), n, ""); !errors.As(err, &real) {
+		t.Error(err)
 	}
 }

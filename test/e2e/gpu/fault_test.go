@@ -96,7 +96,7 @@ func TestAFaultReachesTheCluster(t *testing.T) {
 	})
 	time.Sleep(3 * time.Second) // and shows it in the metrics
 	want := []offer{{8, 8}}
-	var failed, healed, unhealthy []time.Duration
+	var failed, healed, unhealthy, commands []time.Duration
 	for i := range rounds() {
 		gpu := i % 8
 		uuid := seen(t, "holder").Devices[gpu].UUID
@@ -104,6 +104,7 @@ func TestAFaultReachesTheCluster(t *testing.T) {
 
 		begin := time.Now()
 		ai(t, "fail", "--gpu", fmt.Sprint(gpu), "--xid", "79")
+		commands = append(commands, time.Since(begin))
 		failed = append(failed, h.await(t, offer{8, 7}, begin))
 		sick(t, "holder", uuid)
 		unhealthy = append(unhealthy, time.Since(begin))
@@ -138,6 +139,7 @@ func TestAFaultReachesTheCluster(t *testing.T) {
 	if got, _ := h.all(); !slices.Equal(got, want) {
 		t.Errorf("the node offered %v, want %v", got, want)
 	}
+	tell(t, "`gpu fail` itself", commands)
 	tell(t, "from `gpu fail` to the Node's allocatable", failed)
 	tell(t, "from `gpu fail` to the pod's status", unhealthy)
 	tell(t, "from `gpu heal` to the Node's allocatable", healed)

@@ -250,7 +250,7 @@ func tell(t *testing.T, what string, times []time.Duration) {
 	}
 	sorted := slices.Sorted(slices.Values(times))
 	at := func(part int) time.Duration {
-		return sorted[min(len(sorted)-1, len(sorted)*part/100)].Round(time.Millisecond)
+		return sorted[(len(sorted)*part+99)/100-1].Round(time.Millisecond) // nearest rank
 	}
 	t.Logf("%s: p50 %v, p95 %v, most %v, of %d", what, at(50), at(95), sorted[len(sorted)-1].Round(time.Millisecond), len(sorted))
 }
