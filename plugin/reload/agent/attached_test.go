@@ -14,10 +14,16 @@ import (
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/agent"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/reloadtest"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
+
+func TestMain(m *testing.M) {
+	reloadtest.HearHangups()
+	os.Exit(m.Run())
+}
 
 // program is somebody's process that says what it finds in a folder when it is
 // told, and nothing otherwise.

@@ -20,6 +20,7 @@ func TestMain(m *testing.M) {
 		rankMain(socket)
 		return
 	}
+	reloadtest.HearHangups()
 	os.Exit(m.Run())
 }
 

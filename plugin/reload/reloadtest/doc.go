@@ -11,6 +11,8 @@ package reloadtest
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -48,3 +50,8 @@ func Await(t testing.TB, missing func() string) {
 		<-tick.C
 	}
 }
+
+// HearHangups makes programs that tests start hear SIGHUP, also where whoever
+// started the tests ignores it, as nohup does: a signal that a shell ignores
+// from its start cannot be trapped.
+func HearHangups() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) }
