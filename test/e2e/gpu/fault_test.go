@@ -178,8 +178,10 @@ func TestAFaultOutlivesTheNode(t *testing.T) {
 		ai(t, "fail", "--gpu", fmt.Sprint(gpu), "--ecc")
 	}
 	h.await(t, offer{8, 1}, time.Now())
-	if out, err := exec.Command("docker", "exec", node, "systemctl", "restart", "kubectl-ai-gpu", "kubelet").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, verb := range []string{"stop", "start"} {
+		if out, err := exec.Command(plugin, "sandbox", verb, "--name", name).CombinedOutput(); err != nil {
+			t.Fatalf("sandbox %s: %v\n%s", verb, err, out)
+		}
 	}
 	last := seenInNode(t).Devices[7].UUID
 	p := pod(t, "last", "1", "sleep", "infinity")
