@@ -21,11 +21,16 @@ import (
 
 func quantity(s string) resource.Quantity { return resource.MustParse(s) }
 
+// inPod runs a command line in a pod.
+func inPod(t *testing.T, pod, command string) string {
+	t.Helper()
+	return inNode(t, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "exec", pod, "--", "sh", "-c", command)
+}
+
 // seen is the state that a pod sees.
 func seen(t *testing.T, pod string) model.State {
 	t.Helper()
-	content := inNode(t, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "exec", pod, "--", "cat", model.PodDir+"/"+model.StateFile)
-	s, err := model.Decode([]byte(content))
+	s, err := model.Decode([]byte(inPod(t, pod, "cat "+model.PodDir+"/"+model.StateFile)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +114,10 @@ func TestAFaultReachesTheCluster(t *testing.T) {
 		sick(t, "holder", uuid)
 		unhealthy = append(unhealthy, time.Since(begin))
 		if d := seen(t, "holder").Devices[gpu]; d.Fault.XID != 79 || !d.Fault.Lost {
-			t.Errorf("nvidia-smi of the pod reads %+v", d.Fault)
+			t.Errorf("the pod reads %+v", d.Fault)
+		}
+		if out := inPod(t, "holder", "nvidia-smi || true"); strings.Count(out, "GPU is lost") != 1 {
+			t.Errorf("nvidia-smi in the pod:\n%s", out)
 		}
 		if got := xid(t, uuid); got != 79 {
 			t.Errorf("the metrics tell XID %d", got)
@@ -151,7 +159,7 @@ func TestAnErrorOfAProgramTakesNoGPUOut(t *testing.T) {
 	pod(t, "holder", "1", "sleep", "infinity")
 	h := follow(t)
 	t.Cleanup(func() { ai(t, "heal") })
-	uuid := strings.TrimSpace(inNode(t, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "exec", "holder", "--", "printenv", "NVIDIA_VISIBLE_DEVICES"))
+	uuid := strings.TrimSpace(inPod(t, "holder", "printenv NVIDIA_VISIBLE_DEVICES"))
 	ai(t, "fail", "--gpu", uuid, "--xid", "31")
 	eventually(t, func() error {
 		if got := inNode(t, "curl", "-sf", "http://127.0.0.1:9400/metrics"); !strings.Contains(got, `pod="holder"} 31`) {
@@ -185,7 +193,7 @@ func TestAFaultOutlivesTheNode(t *testing.T) {
 	}
 	last := seenInNode(t).Devices[7].UUID
 	p := pod(t, "last", "1", "sleep", "infinity")
-	got := strings.TrimSpace(inNode(t, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", "exec", p.Name, "--", "printenv", "NVIDIA_VISIBLE_DEVICES"))
+	got := strings.TrimSpace(inPod(t, p.Name, "printenv NVIDIA_VISIBLE_DEVICES"))
 	if got != last {
 		t.Errorf("the pod has %s, and %s alone is in order", got, last)
 	}

@@ -39,6 +39,9 @@ while True:
 		}
 		return nil
 	})
+	if out := inPod(t, "busy", "nvidia-smi --query-compute-apps=pid,process_name --format=csv,noheader"); out != "1, python\n" {
+		t.Errorf("nvidia-smi in the pod tells of %q", out)
+	}
 	if out := ai(t, "ls", "-o", "json"); !strings.Contains(out, `"pod": "idle"`) || !strings.Contains(out, `"since": "`+idle.Status.StartTime.UTC().Format(time.RFC3339)) {
 		t.Errorf("gpu ls:\n%s", out)
 	}
