@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/fault"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
@@ -34,4 +35,10 @@ func (a *Agent) tell(before, after model.Device) {
 	case after.Fault.XID == 0 && !after.Fault.Throttle && (!before.Healthy() || before.Fault.Throttle):
 		a.node.Event(false, reasonHealed, gpu+" is in order again; it had "+was)
 	}
+}
+
+// same tells whether two faults are one, but for what was set by hand.
+func same(a, b model.Fault) bool {
+	a.Set, b.Set = model.Readings{}, model.Readings{}
+	return reflect.DeepEqual(a, b)
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"path/filepath"
-	"reflect"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -94,10 +93,4 @@ func (a *Agent) sample(s *usage.Sampler, now time.Time, held bool) (usage.Load, 
 		return nil, nil
 	}
 	return s.Sample(now)
-}
-
-// same tells whether two faults are one, but for what was set by hand.
-func same(a, b model.Fault) bool {
-	a.Set, b.Set = model.Readings{}, model.Readings{}
-	return reflect.DeepEqual(a, b)
 }
