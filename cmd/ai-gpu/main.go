@@ -2,6 +2,10 @@
 // nvidia-smi and other readers, and offers them to the kubelet. It is a
 // service of the node and not a pod, so nothing has to be pulled, and it is
 // there before the kubelet is.
+//
+// It is built twice: linked statically, for simulated GPUs in any node, and
+// with the tag hardware, for real ones. That build is nvidia-cdi-hook as well,
+// by its second name, which containerd runs for containers with real GPUs.
 package main
 
 import (
@@ -13,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/agent"
@@ -29,12 +34,19 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if filepath.Base(os.Args[0]) == hookName {
+		os.Exit(hook(ctx, os.Args, os.Stderr))
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// hookName is the second name of the build for real GPUs.
+const hookName = "nvidia-cdi-hook"
 
 const usage = `ai-gpu gives a sandbox node GPUs.
 
   ai-gpu serve [flags]            offer them until told to stop
+  ai-gpu state [flags]            print those that it would offer
   ai-gpu ls                       print them, and who holds them
   ai-gpu fail --gpu N FAULT       break one: --xid N, --lost, --ecc or --throttle
   ai-gpu heal [--gpu N]           mend one, or all
@@ -79,8 +91,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		flags.StringVar(&o.kubeconfig, "kubeconfig", nodeobject.DefaultKubeconfig, "the kubelet's, for labels and Events of the Node; empty for none")
 		flags.StringVar(&o.metrics, "metrics", metrics.DefaultAddress, "address that answers /metrics; empty for none")
 		do = func() error {
-			return serve(ctx, o, slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
+			return serve(ctx, o, logTo(stderr))
 		}
+	case "state":
+		flags.StringVar(&o.spec, "spec", spec.Path, "file that says which GPUs the node has")
+		do = func() error { return show(ctx, o, stdout, stderr) }
 	case "ls":
 		do = func() error { return list(ctx, o, stdout) }
 	case "fail":
@@ -117,6 +132,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// logTo returns the log of a service.
+func logTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
+}
+
 // withoutTime drops the time: the journal of the node adds it.
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -125,23 +145,51 @@ func withoutTime(groups []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// serve offers the node's GPUs until ctx ends.
-func serve(ctx context.Context, o options, log *slog.Logger) error {
+// load returns the agent of this node, with the GPUs that its file names.
+func load(ctx context.Context, o options, log *slog.Logger) (*agent.Agent, error) {
 	content, err := os.ReadFile(o.spec)
 	if err != nil {
-		return fmt.Errorf("read which GPUs this node has: %w", err)
+		return nil, fmt.Errorf("read which GPUs this node has: %w", err)
 	}
 	node, err := spec.Decode(content)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	state, err := nvmlsource.Simulated(node)
+	a := &agent.Agent{
+		Spec: node, StateDir: o.state, PluginDir: o.dir, Log: log,
+		Proc: "/proc", PodResources: o.resources, Kubeconfig: o.kubeconfig, Metrics: o.metrics,
+	}
+	if node.GPUs.Real() {
+		return a, hardware(ctx, a)
+	}
+	a.State, err = nvmlsource.Simulated(node)
+	return a, err
+}
+
+// show prints the GPUs, and changes nothing.
+func show(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	a, err := load(ctx, o, logTo(stderr))
 	if err != nil {
 		return err
 	}
-	a := &agent.Agent{
-		Spec: node, State: state, StateDir: o.state, PluginDir: o.dir, Log: log,
-		Proc: "/proc", PodResources: o.resources, Kubeconfig: o.kubeconfig, Metrics: o.metrics,
+	content, err := model.Encode(a.State)
+	if err != nil {
+		return err
+	}
+	_, err = stdout.Write(content)
+	return err
+}
+
+// serve offers the node's GPUs until ctx ends.
+func serve(ctx context.Context, o options, log *slog.Logger) error {
+	a, err := load(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	if a.Spec.GPUs.Real() {
+		if err := claim(a); err != nil {
+			return err
+		}
 	}
 	return a.Run(ctx)
 }

@@ -76,6 +76,7 @@ func TestCommandLine(t *testing.T) {
 		{"serve --spec " + file("broken", "{"), "decode the GPUs", 1},
 		{"serve --spec " + file("nameless", "{}"), "no cluster", 1},
 		{"serve --spec " + file("unknown", `{"cluster": "c", "name": "n", "gpus": {"profile": "voodoo", "count": 1}}`), "voodoo", 1},
+		{"state --spec " + file("real", `{"cluster": "c", "name": "n", "gpus": {"devices": ["all"]}}`), "simulates GPUs", 1},
 		{"serve --spec " + file("none", `{"cluster": "c", "name": "n", "gpus": {"profile": "h100"}}`), "0 GPUs", 1},
 	}
 	for _, c := range cases {
@@ -175,5 +176,20 @@ func TestFailAndHeal(t *testing.T) {
 		if d.Fault != (model.Fault{}) || d.Utilization != 0 || d.PowerMilliwatts != 69850 {
 			t.Errorf("all healed: %+v", d)
 		}
+	}
+}
+
+func TestState(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gpu.json")
+	if err := os.WriteFile(file, []byte(`{"cluster": "ai", "name": "n1", "gpus": {"profile": "l4", "count": 2}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, log strings.Builder
+	if exit := run(t.Context(), []string{"state", "--spec", file}, &out, &log); exit != 0 {
+		t.Fatalf("exit %d:\n%s", exit, log.String())
+	}
+	s, err := model.Decode([]byte(out.String()))
+	if err != nil || len(s.Devices) != 2 || s.Devices[0].Name != "NVIDIA L4" {
+		t.Errorf("%v, %+v", err, s)
 	}
 }

@@ -18,8 +18,8 @@ func NewCmdSandbox(f *Factory) *cobra.Command {
 		Use:   "sandbox",
 		Short: "Kubernetes with GPUs on this machine: create, list, status, stop, start, delete, load, gpu",
 		Long: `A sandbox is a Kubernetes cluster in containers on this machine (kind), with
-GPUs that are simulated: they are scheduled, counted and seen as real ones are,
-and compute nothing.
+the machine's GPUs, or with simulated ones: they are scheduled, counted and seen
+as real ones are, and compute nothing.
 
 A sandbox named N has the kubeconfig context kind-N. Your current context stays
 as it is, and clusters that other tools made are never touched.`,

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"os"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,25 +13,6 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
-
-// hostDriver returns the version of this machine's NVIDIA driver, "" for none.
-func hostDriver() string {
-	content, err := os.ReadFile("/proc/driver/nvidia/version")
-	if err != nil {
-		return ""
-	}
-	return driverVersion(string(content))
-}
-
-var driverNumber = regexp.MustCompile(`Kernel Module.*?\s(\d+\.\d+(?:\.\d+)?)`)
-
-// driverVersion reads the driver's own description of itself.
-func driverVersion(description string) string {
-	if m := driverNumber.FindStringSubmatch(description); m != nil {
-		return m[1]
-	}
-	return "of an unknown version"
-}
 
 // completeProfiles completes --profile.
 func completeProfiles(cmd *cobra.Command) { completeWords(cmd, "profile", model.ProfileNames()...) }
@@ -65,10 +44,13 @@ func equipment(nodes []spec.GPUs) string {
 
 // describeGPUs says what GPUs a node has.
 func describeGPUs(g spec.GPUs) string {
-	if g.Count == 0 {
+	if g.None() {
 		return "none"
 	}
 	text := fmt.Sprintf("%d × %s", g.Count, g.Profile)
+	if g.Real() {
+		text = fmt.Sprintf("%d of this machine's GPUs", len(g.Devices))
+	}
 	switch {
 	case g.MIG.All != "":
 		text += " cut into " + g.MIG.All

@@ -51,7 +51,7 @@ func (n *nodeFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&n.MPS, "mps", 0, "the same as MPS has it: labels and environment, no daemon")
 	flags.StringVar(&n.Allocation, "allocation", "", "which free GPUs a container gets: packed (together) or distributed (default packed, distributed where GPUs are shared)")
 	flags.BoolVar(&n.NUMA, "numa", false, "tell the kubelet on which NUMA node each GPU is")
-	flags.StringArrayVar(&n.Node, "node", nil, "a node, or with count= several, in place of the flags above: profile=h100,gpus=8,count=2 and mig=, mig-strategy=, time-slicing=, mps=, allocation=, numa=; may be repeated")
+	flags.StringArrayVar(&n.Node, "node", nil, "a node, or with count= several, in place of the flags above: profile=h100,gpus=8,count=2 and mig=, mig-strategy=, time-slicing=, mps=, allocation=, numa=, or devices=0-3:GPU-…:MIG-… for GPUs of this machine; may be repeated")
 }
 
 // gpus returns the GPUs of each node, the control plane first.
@@ -95,6 +95,7 @@ func checkNodes(what string, n int) error {
 func parseNode(text string) (g spec.GPUs, count int, err error) {
 	f, gpus := gpuFlags{Profile: model.DefaultProfile}, 8
 	count = 1
+	var devices []string
 	seen := map[string]bool{}
 	for part := range strings.SplitSeq(text, ",") {
 		key, value, ok := strings.Cut(part, "=")
@@ -108,6 +109,8 @@ func parseNode(text string) (g spec.GPUs, count int, err error) {
 		switch key {
 		case "profile":
 			f.Profile = value
+		case "devices":
+			devices = deviceList(value)
 		case "mig":
 			f.MIG = value
 		case "mig-strategy":
@@ -125,7 +128,7 @@ func parseNode(text string) (g spec.GPUs, count int, err error) {
 		case "numa":
 			f.NUMA, err = strconv.ParseBool(value)
 		default:
-			return g, 0, explain.Usagef("unknown %s; there are profile, gpus, count, mig, mig-strategy, time-slicing, mps, allocation, numa", key)
+			return g, 0, explain.Usagef("unknown %s; there are profile, gpus, devices, count, mig, mig-strategy, time-slicing, mps, allocation, numa", key)
 		}
 		if err != nil {
 			return g, 0, explain.Usagef("%s=%s is no such value", key, value)
@@ -133,6 +136,15 @@ func parseNode(text string) (g spec.GPUs, count int, err error) {
 	}
 	if count < 1 || count > maxNodes {
 		return g, 0, explain.Usagef("count=%d: 1 to %d, please", count, maxNodes)
+	}
+	if devices != nil {
+		for _, key := range []string{"profile", "gpus", "count"} {
+			if seen[key] {
+				return g, 0, explain.Usagef("devices= and %s= exclude each other: a device is one node's, and nothing is simulated", key)
+			}
+		}
+		g, err = f.real(devices...)
+		return g, count, err
 	}
 	if gpus == 0 {
 		return spec.GPUs{}, count, nil
@@ -158,10 +170,7 @@ func (f gpuFlags) spec(count int) (spec.GPUs, error) {
 	} else {
 		g.Profile = p.Name // as the model spells it
 	}
-	if err := errors.Join(
-		checkOneOf("mig-strategy", f.MIGStrategy, "", model.MIGNone, model.MIGSingle, model.MIGMixed),
-		checkOneOf("allocation", f.Allocation, "", spec.Packed, spec.Distributed),
-	); err != nil {
+	if err := f.offer(&g); err != nil {
 		return g, err
 	}
 	switch {
@@ -174,15 +183,27 @@ func (f gpuFlags) spec(count int) (spec.GPUs, error) {
 		}
 		g.MIGStrategy = cmp.Or(f.MIGStrategy, model.MIGMixed)
 	}
+	return g, g.Check()
+}
+
+// offer fills in how GPUs are offered, simulated or not.
+func (f gpuFlags) offer(g *spec.GPUs) error {
+	g.Allocation, g.NUMA = f.Allocation, f.NUMA
+	if err := errors.Join(
+		checkOneOf("mig-strategy", f.MIGStrategy, migStrategies...),
+		checkOneOf("allocation", f.Allocation, "", spec.Packed, spec.Distributed),
+	); err != nil {
+		return err
+	}
 	switch {
 	case f.TimeSlicing != 0 && f.MPS != 0:
-		return g, explain.Usagef("--time-slicing and --mps exclude each other")
+		return explain.Usagef("--time-slicing and --mps exclude each other")
 	case f.TimeSlicing != 0:
 		g.Sharing = model.Sharing{Strategy: model.TimeSlicing, Replicas: f.TimeSlicing}
 	case f.MPS != 0:
 		g.Sharing = model.Sharing{Strategy: model.MPS, Replicas: f.MPS}
 	}
-	return g, g.Check()
+	return nil
 }
 
 // layout reads the value of --mig.

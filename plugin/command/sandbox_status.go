@@ -96,7 +96,7 @@ func printStatus(w io.Writer, v sandboxView, age time.Duration) error {
 	case "none":
 		line("GPUs:", "none")
 	default:
-		line("GPUs:", "%s, simulated: they compute nothing", v.GPUs.equipment())
+		line("GPUs:", "%s, %s", v.GPUs.equipment(), nature(v.GPUs.Mode))
 	}
 	switch {
 	case v.Registry == nil:

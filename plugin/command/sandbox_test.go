@@ -41,7 +41,13 @@ func TestSandboxUsage(t *testing.T) {
 		args string
 		says []string // every one of them
 	}{
-		{"real GPUs are not there yet", "create --gpus real", []string{"not there yet"}},
+		{"a profile of real GPUs", "create --gpus real --profile l4", []string{"exclude", "as they are"}},
+		{"real GPUs that are listed and simulated ones", "create --gpus fake --node devices=0", []string{"exclude"}},
+		{"nodes that name no real GPU", "create --gpus real --node gpus=1", []string{"devices="}},
+		{"a profile of listed GPUs", "create --node devices=0,profile=l4", []string{"devices=", "profile="}},
+		{"listed GPUs of several nodes", "create --node devices=0,count=2", []string{"devices=", "count="}},
+		{"real GPUs cut", "create --node devices=0,mig=all-1g.10gb", []string{"nvidia-smi mig"}},
+		{"MPS on real GPUs", "create --node devices=0,mps=2", []string{"daemon"}},
 		{"an unknown kind of GPU", "create --gpus some", []string{"auto", "fake", "none"}},
 		{"all mistakes at once", "create --name A_B --nodes 0 --gpus-per-node 0 --registry-port 70000 --wait -1s", []string{"A_B", "--nodes 0", "0 GPUs", "70000", "-1s"}},
 		{"an unknown profile", "create --profile x", []string{`"x"`, "h100"}},
@@ -163,7 +169,7 @@ func TestSandboxStatusJSON(t *testing.T) {
 State:        Running, made 90m ago
 Context:      kind-ai
 Kubernetes:   v1.36.3, image kubectl-ai/node:v1.36.3, on docker
-GPUs:         8 × h100 on every node, simulated: they compute nothing
+GPUs:         8 × h100 on every node, simulated: they are scheduled and seen, and compute nothing
 Registry:     localhost:5001, answers
 
 NODE               ROLE            READY     ADDRESS      NVIDIA.COM/GPU
@@ -198,19 +204,6 @@ plain   Stopped   2       v1.36.3      none                            none     
 		}
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("-o %q: %s", output, diff)
-		}
-	}
-}
-
-func TestDriverVersion(t *testing.T) {
-	t.Parallel()
-	for description, want := range map[string]string{
-		"NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22 01:44:30 UTC 2024":            "550.54.14",
-		"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  590.48.01  Release Build  (dvs-builder)\n": "590.48.01",
-		"": "of an unknown version",
-	} {
-		if got := driverVersion(description); got != want {
-			t.Errorf("driverVersion(%q) = %q", description, got)
 		}
 	}
 }

@@ -49,7 +49,7 @@ type sandboxView struct {
 }
 
 type gpuView struct {
-	Mode    string      `json:"mode"` // fake or none
+	Mode    string      `json:"mode"` // fake, real, mixed or none
 	Profile string      `json:"profile,omitempty"`
 	PerNode int         `json:"perNode,omitempty"`
 	Nodes   []spec.GPUs `json:"nodes,omitempty"` // of each node, the control plane first

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/driver"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/fault"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/install"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
@@ -26,7 +27,7 @@ request nvidia.com/gpu are the same for all.`,
 	},
 	{
 		ID: "GPU-003", Exit: ExitPrecondition, Match: As[*install.NoPayloadError](),
-		Cause: Text("GPUs are simulated by programs that kubectl-ai copies into nodes; a source checkout has none before it is built"),
+		Cause: Text("GPUs are offered by programs that kubectl-ai copies into nodes; a source checkout has none before it is built"),
 		Next:  Text("make build, and use bin/kubectl-ai; or install a release; or: --gpus none"),
 		Long: `ai-gpu (the device plugin), nvidia-smi and libnvidia-ml.so.1 are for Linux and
 travel inside kubectl-ai, for amd64 and arm64. ` + "`go build` and `go install`" + ` of the sources alone leave
@@ -78,6 +79,57 @@ would be the last XID, as if the GPU were in order again, so they are refused th
 		Next: Text("make a sandbox with simulated GPUs: kubectl ai sandbox create --gpus fake --name another"),
 		Long: "fail, heal and set change what simulated GPUs show. Real GPUs are never touched: their state is their driver's.",
 	},
+	{
+		ID: "GPU-030", Exit: ExitPrecondition, Match: Is(driver.ErrNoDriver),
+		Next: Text("install NVIDIA's driver; or simulate: --gpus fake"),
+		Long: `Real GPUs are passed through to the nodes of a sandbox, with the driver that this machine
+runs. The file /proc/driver/nvidia/version, which the loaded driver makes, is not there.
+Under WSL 2 there is none either, and GPUs cannot be given to single nodes.`,
+	},
+	{
+		ID: "GPU-031", Exit: ExitPrecondition, Match: As[*driver.IncompleteError](),
+		Next: From(func(e *driver.IncompleteError) string {
+			for _, missing := range e.Missing {
+				switch {
+				case strings.HasPrefix(missing, "/dev/"):
+					return "sudo nvidia-modprobe -u -c=0"
+				case strings.HasPrefix(missing, "lib"):
+					return "reboot if the driver was just updated: the loaded module is " + e.Version + "; or simulate: --gpus fake"
+				}
+			}
+			return "nvidia-smi, which says what the driver sees; or simulate: --gpus fake"
+		}),
+		Long: `The driver is loaded, but programs would not find all of it: the libraries libcuda and
+libnvidia-ml of the loaded module's version in the folders where distributions put them,
+the device nodes /dev/nvidiactl and /dev/nvidia-uvm, and a GPU at least.`,
+	},
+	{
+		ID: "GPU-032", Exit: ExitUsage, Match: func(err error) bool {
+			return As[*driver.UnknownDeviceError]()(err) || As[*driver.TakenError]()(err)
+		},
+		Next: Text("nvidia-smi -L, and name each GPU once with --node devices="),
+		Long: `--node devices= lists GPUs of this machine: their indices, ranges such as 0-3, UUIDs, or
+the UUIDs of MIG devices, with colons between them. A GPU is one node's.`,
+	},
+	{
+		ID: "GPU-033", Exit: ExitFailed, Match: As[*install.NotSeenError](),
+		Next: Text("nvidia-smi -L on this machine: does it work, and list the devices that were asked for?"),
+		Long: `ai-gpu in the node asked the driver's library NVML for the GPUs that the node is to have.
+The message tells what it answered. The node has the driver's files from this machine,
+below ` + driver.NodeRoot + `, and its device nodes.`,
+	},
+	{
+		ID: "GPU-034", Exit: ExitPrecondition, Match: As[*RootlessError](),
+		Next: Text("use an engine that runs as root; or simulate: --gpus fake"),
+		Long: "The nodes of a rootless engine may not open the machine's GPUs.",
+	},
+}
+
+// RootlessError says that an engine cannot give its containers GPUs.
+type RootlessError struct{ Engine string }
+
+func (e *RootlessError) Error() string {
+	return e.Engine + " runs rootless, where nodes have no access to GPUs"
 }
 
 func lastLine(s string) string {

@@ -54,7 +54,7 @@ func TestMarkRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := Mark{
 		Name: "ai", Created: time.Unix(1, 0).UTC(), Image: "kubectl-ai/node:v1.36.3", Kubernetes: "v1.36.3",
-		GPUs: Equip("fake", []spec.GPUs{{}, {Profile: "h100", Count: 8}}), Registry: 5001, Routes: map[string][]string{"ai-worker": {"10.244.1.0/24"}}, OwnNetwork: true,
+		GPUs: Equip([]spec.GPUs{{}, {Profile: "h100", Count: 8}}), Registry: 5001, Routes: map[string][]string{"ai-worker": {"10.244.1.0/24"}}, OwnNetwork: true,
 		Addresses: []Address{{"ai-control-plane", "172.18.0.2"}},
 	}
 	content, err := want.encode()

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,7 +36,12 @@ type configInput struct {
 	// registryConfig asks for containerd's folder of registry hosts, which
 	// an image lacks.
 	registryConfig bool
+	// mounts of each node, the control plane first.
+	mounts [][]Mount
 }
+
+// Mount is a file or folder of this machine that a node sees, read-only.
+type Mount struct{ Machine, Node string }
 
 // kubeletPatch shows the kubelet's devices within a second: it publishes
 // them with the node status, by default every ten.
@@ -53,6 +59,13 @@ const imagePatch = "imagePullCredentialsVerificationPolicy: NeverVerify\n"
 // cgroupV1Patch lets kubelets of 1.35 and newer start on an engine with
 // cgroup v1, which they refuse by default.
 const cgroupV1Patch = "failCgroupV1: false\n"
+
+// cdiPatch lets containers ask for devices by CDI, which containerd 1.7 has and
+// does not do by default. From 2.0 on it does, and has settings of version 3.
+const cdiPatch = `version = 2
+[plugins."io.containerd.grpc.v1.cri"]
+  enable_cdi = true
+`
 
 // Both forms of the same setting; kind applies the one whose version is the
 // image's.
@@ -90,7 +103,23 @@ func kindConfig(in configInput) *v1alpha4.Cluster {
 	if in.registryConfig {
 		c.ContainerdConfigPatches = []string{registryPatchV2, registryPatchV3}
 	}
+	for i, mounts := range in.mounts {
+		if i >= len(c.Nodes) {
+			break
+		}
+		for _, m := range mounts {
+			c.Nodes[i].ExtraMounts = append(c.Nodes[i].ExtraMounts, v1alpha4.Mount{HostPath: m.Machine, ContainerPath: m.Node, Readonly: true})
+		}
+	}
+	if in.cdi() {
+		c.ContainerdConfigPatches = append(c.ContainerdConfigPatches, cdiPatch)
+	}
 	return c
+}
+
+// cdi says whether a node has GPUs of this machine.
+func (in configInput) cdi() bool {
+	return slices.ContainsFunc(in.mounts, func(m []Mount) bool { return len(m) > 0 })
 }
 
 // parseMinor reads v1.36.3, or a tag that begins so.

@@ -24,6 +24,10 @@ func TestKindConfig(t *testing.T) {
 		{"workers_cgroup_v1", configInput{name: "ai", image: "kubectl-ai/node:v1.36.3", nodes: 3, kubernetes: "v1.36.3", cgroupVersion: 1}},
 		{"old_kubelet_cgroup_v1", configInput{name: "ai", image: "kindest/node:v1.34.4", nodes: 1, kubernetes: "v1.34.4", cgroupVersion: 1}},
 		{"registry_in_an_image_without_hosts", configInput{name: "ai", image: "kindest/node:v1.37.0", nodes: 1, kubernetes: "v1.37.0", cgroupVersion: 2, registryConfig: true}},
+		{"real_gpus_on_a_worker", configInput{
+			name: "ai", image: "kindest/node:v1.37.0", nodes: 2, kubernetes: "v1.37.0", cgroupVersion: 2,
+			mounts: [][]Mount{nil, {{"/usr/lib64/libcuda.so.590.48.01", "/run/nvidia/host-driver/usr/lib64/libcuda.so.590.48.01"}}},
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

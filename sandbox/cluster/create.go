@@ -18,6 +18,9 @@ type Options struct {
 	Nodes int    // 0 means 1
 	Image string // node image; "" chooses one
 	GPUs  GPUs
+	// Mounts of each node, the control plane first: the files of the driver
+	// where its GPUs are this machine's.
+	Mounts [][]Mount
 	// Registry is the port of the local registry on this machine; 0 = none.
 	Registry int
 	// Wait bounds how long nodes may take to become ready; 0 waits not.
@@ -63,7 +66,7 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 	}
 	in := configInput{
 		name: o.Name, image: image.ref, nodes: o.Nodes,
-		kubernetes: image.kubernetes, cgroupVersion: m.Engine.CgroupVersion,
+		kubernetes: image.kubernetes, cgroupVersion: m.Engine.CgroupVersion, mounts: o.Mounts,
 	}
 	if o.Registry != 0 {
 		if in.registryConfig, err = m.lacksRegistryHosts(ctx, image.ref); err != nil {

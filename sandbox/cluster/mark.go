@@ -40,15 +40,32 @@ type Mark struct {
 // GPUs is the GPU equipment of a sandbox. Profile and PerNode are those of the
 // first node that has any.
 type GPUs struct {
-	Mode    string      `json:"mode"`              // fake or none
+	Mode    string      `json:"mode"`              // fake, real, mixed or none
 	Profile string      `json:"profile,omitempty"` // h100
 	PerNode int         `json:"perNode,omitempty"`
 	Nodes   []spec.GPUs `json:"nodes,omitempty"` // of each node, the control plane first
 }
 
+// Modes of equipment.
+const (
+	NoGPUs        = "none"
+	SimulatedGPUs = "fake"
+	RealGPUs      = "real"
+	MixedGPUs     = "mixed"
+)
+
 // Equip returns the equipment of these nodes.
-func Equip(mode string, nodes []spec.GPUs) GPUs {
-	g := GPUs{Mode: mode, Nodes: nodes}
+func Equip(nodes []spec.GPUs) GPUs {
+	g := GPUs{Mode: NoGPUs, Nodes: nodes}
+	for _, n := range nodes {
+		switch mode := map[bool]string{true: RealGPUs, false: SimulatedGPUs}[n.Real()]; {
+		case n.None():
+		case g.Mode == NoGPUs:
+			g.Mode = mode
+		case g.Mode != mode:
+			g.Mode = MixedGPUs
+		}
+	}
 	for _, n := range nodes {
 		if n.Count > 0 {
 			g.Profile, g.PerNode = n.Profile, n.Count

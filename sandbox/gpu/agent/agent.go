@@ -37,6 +37,9 @@ type Agent struct {
 	StateDir  string      // model.NodeDir
 	PluginDir string      // deviceplugin.DefaultDir
 	Log       *slog.Logger
+	// CDIKind is how containers get real GPUs: as kind=UUID, by CDI. Without,
+	// GPUs are simulated, and containers get what shows them.
+	CDIKind string
 
 	Proc         string // the processes of the node: "/proc"
 	PodResources string // holders.DefaultSocket
@@ -142,7 +145,7 @@ func (a *Agent) devices(s model.State, units []model.Unit) []deviceplugin.Device
 	return list
 }
 
-// mounts are what a pod with GPUs finds: nvidia-smi, the library that other
+// mounts are what a pod with simulated GPUs finds: nvidia-smi, the library that other
 // programs look at GPUs with, and the state that both read.
 func (a *Agent) mounts() []deviceplugin.Mount {
 	list := []deviceplugin.Mount{{Source: model.SMIPath, Target: model.SMIPath}, {Source: a.StateDir, Target: model.PodDir}}
@@ -161,9 +164,12 @@ func (a *Agent) options(resource string) deviceplugin.Options {
 		Resource:    resource,
 		Dir:         a.PluginDir,
 		Variable:    model.VisibleDevices,
-		Mounts:      a.mounts(),
+		CDIKind:     a.CDIKind,
 		Distributed: a.Spec.GPUs.Allocation == spec.Distributed || a.Spec.GPUs.Allocation == "" && a.Spec.GPUs.Sharing.Shared(),
 		Log:         a.Log.With("resource", resource),
+	}
+	if a.CDIKind == "" {
+		o.Mounts = a.mounts()
 	}
 	if a.Spec.GPUs.Sharing.Strategy == model.MPS {
 		o.Environment = map[string]string{"CUDA_MPS_PIPE_DIRECTORY": mpsPipe}

@@ -44,6 +44,9 @@ type Options struct {
 	Dir      string  // DefaultDir
 	Mounts   []Mount // what a container with devices finds
 	Variable string  // environment variable that lists its devices
+	// CDIKind, if given, is the vendor and class of the devices' CDI names:
+	// containerd gives a container what the CDI spec of kind=DEVICE says.
+	CDIKind string
 	// Environment is what else a container with devices gets.
 	Environment map[string]string
 	// Distributed prefers devices of the groups that are used least; else

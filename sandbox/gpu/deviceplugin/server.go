@@ -147,6 +147,11 @@ func (s *server) Allocate(_ context.Context, r *api.AllocateRequest) (*api.Alloc
 		if s.plugin.Variable != "" {
 			answer.Envs[s.plugin.Variable] = strings.Join(ids, ",")
 		}
+		if s.plugin.CDIKind != "" {
+			for _, id := range ids {
+				answer.CdiDevices = append(answer.CdiDevices, &api.CDIDevice{Name: s.plugin.CDIKind + "=" + id})
+			}
+		}
 		for _, m := range s.plugin.Mounts {
 			answer.Mounts = append(answer.Mounts, &api.Mount{HostPath: m.Source, ContainerPath: m.Target, ReadOnly: true})
 		}

@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/driver"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
@@ -44,7 +45,7 @@ type Reporter interface {
 type Options struct {
 	Cluster string // enters the GPUs' identities
 	// GPUs are those of each node, in the order of the nodes; a node beyond
-	// their number, or with a Count of 0, gets none.
+	// their number gets none.
 	GPUs []spec.GPUs
 	// Kubectl runs kubectl on the cluster with an administrator's rights.
 	Kubectl func(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error)
@@ -60,21 +61,21 @@ const parallel = 4
 const defaultWait = time.Minute
 
 // Install gives nodes their GPUs and returns when pods can be scheduled on
-// them. It returns what spec.GPUs.Check does, *NoPayloadError and
+// them. It returns what spec.GPUs.Check does, *NoPayloadError, *NotSeenError and
 // *NotOfferedError. The reporter may be nil.
 func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Reporter) error {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
 	}
-	var equipped []equipment
+	var equipped []*equipment
 	for i, n := range nodes {
-		if i >= len(o.GPUs) || o.GPUs[i].Count == 0 {
+		if i >= len(o.GPUs) || o.GPUs[i].None() {
 			continue
 		}
 		if err := o.GPUs[i].Check(); err != nil {
 			return fmt.Errorf("%s: %w", n, err)
 		}
-		equipped = append(equipped, equipment{n, o.GPUs[i]})
+		equipped = append(equipped, &equipment{Node: n, gpus: o.GPUs[i], offers: o.GPUs[i].Offered()})
 	}
 	if len(equipped) == 0 {
 		return nil
@@ -89,7 +90,7 @@ func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Repo
 		return err
 	}
 	err := step("Install "+describe(equipped), func() error {
-		return everyNode(ctx, equipped, func(ctx context.Context, e equipment) error { return put(ctx, e, payload, o) })
+		return everyNode(ctx, equipped, func(ctx context.Context, e *equipment) error { return put(ctx, e, payload, o) })
 	})
 	if err != nil {
 		return err
@@ -105,18 +106,23 @@ func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Repo
 // equipment is a node and the GPUs that it gets.
 type equipment struct {
 	Node
-	gpus spec.GPUs
+	gpus   spec.GPUs
+	offers map[string]int // units of each resource; of real GPUs, what their node says
 }
 
 // describe says what is installed: "8 simulated NVIDIA L4 on each of 2 nodes".
-func describe(equipped []equipment) string {
+func describe(equipped []*equipment) string {
 	var what []string
 	for _, e := range equipped {
-		board, err := e.gpus.Board()
-		if err != nil {
-			continue // it was checked
+		one := fmt.Sprintf("%d of this machine's GPUs", len(e.gpus.Devices))
+		if !e.gpus.Real() {
+			board, err := e.gpus.Board()
+			if err != nil {
+				continue // it was checked
+			}
+			one = fmt.Sprintf("%d simulated %s", e.gpus.Count, board.Product)
 		}
-		if one := fmt.Sprintf("%d simulated %s", e.gpus.Count, board.Product); !slices.Contains(what, one) {
+		if !slices.Contains(what, one) {
 			what = append(what, one)
 		}
 	}
@@ -130,7 +136,7 @@ func describe(equipped []equipment) string {
 }
 
 // everyNode works on several nodes at once; the first error ends the others.
-func everyNode(ctx context.Context, equipped []equipment, f func(context.Context, equipment) error) error {
+func everyNode(ctx context.Context, equipped []*equipment, f func(context.Context, *equipment) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	for _, e := range equipped {
@@ -140,7 +146,7 @@ func everyNode(ctx context.Context, equipped []equipment, f func(context.Context
 }
 
 // put copies the programs into a node and starts the service.
-func put(ctx context.Context, n equipment, payload fs.FS, o Options) error {
+func put(ctx context.Context, n *equipment, payload fs.FS, o Options) error {
 	content, err := spec.Node{Cluster: o.Cluster, Name: n.String(), GPUs: n.gpus}.Encode()
 	if err != nil {
 		return err
@@ -149,7 +155,7 @@ func put(ctx context.Context, n equipment, payload fs.FS, o Options) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range programs {
+	for _, p := range programs(n.gpus) {
 		content, err := program(payload, arch, p.name)
 		if err != nil {
 			return err
@@ -164,9 +170,37 @@ func put(ctx context.Context, n equipment, payload fs.FS, o Options) error {
 	if err := write(ctx, n, unitPath, "644", []byte(unit)); err != nil {
 		return err
 	}
+	if n.gpus.Real() {
+		if err := look(ctx, n); err != nil {
+			return err
+		}
+	}
 	const start = `set -e; systemctl daemon-reload; systemctl enable --quiet "$1"; systemctl restart "$1"`
 	if _, err := n.Run(ctx, nil, "sh", "-c", start, "sh", unitName); err != nil {
 		return fmt.Errorf("start %s on %s: %w", unitName, n, err)
+	}
+	return nil
+}
+
+// look asks a node with real GPUs for them, before it offers any.
+func look(ctx context.Context, n *equipment) error {
+	if _, err := n.Run(ctx, nil, "ln", "-sf", model.AgentPath, driver.HookPath); err != nil {
+		return fmt.Errorf("link %s on %s: %w", driver.HookPath, n, err)
+	}
+	content, err := n.Run(ctx, nil, model.AgentPath, "state")
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return &NotSeenError{Node: n.String(), Err: err}
+	}
+	state, err := model.Decode(content)
+	if err != nil {
+		return &NotSeenError{Node: n.String(), Err: err}
+	}
+	n.offers = map[string]int{}
+	for resource, units := range state.Units() {
+		n.offers[resource] = len(units)
 	}
 	return nil
 }
@@ -181,14 +215,14 @@ func write(ctx context.Context, n Node, path, mode string, content []byte) error
 }
 
 // offered waits until every kubelet has told the API server of its GPUs.
-func offered(ctx context.Context, equipped []equipment, o Options) error {
+func offered(ctx context.Context, equipped []*equipment, o Options) error {
 	type offer struct {
 		resource string
 		count    int
 	}
 	nodes := map[offer][]Node{} // that are to make it
 	for _, e := range equipped {
-		for resource, count := range e.gpus.Offered() {
+		for resource, count := range e.offers {
 			if count > 0 {
 				nodes[offer{resource, count}] = append(nodes[offer{resource, count}], e.Node)
 			}
@@ -231,7 +265,7 @@ func await(ctx context.Context, nodes []Node, resource string, count int, o Opti
 
 // labelled waits until every agent has labelled its Node object, which it does
 // as soon as it runs.
-func labelled(ctx context.Context, equipped []equipment, o Options) error {
+func labelled(ctx context.Context, equipped []*equipment, o Options) error {
 	key := strings.ReplaceAll(model.LabelPresent, ".", `\.`)
 	args := []string{"wait", "--timeout", o.Wait.String(), "--for=jsonpath={.metadata.labels." + key + "}=true"}
 	for _, e := range equipped {
@@ -259,6 +293,19 @@ func (e *NotOfferedError) Error() string {
 }
 
 func (e *NotOfferedError) Unwrap() error { return e.Err }
+
+// NotSeenError says that a node does not see the GPUs of the machine that it
+// is to have.
+type NotSeenError struct {
+	Node string
+	Err  error
+}
+
+func (e *NotSeenError) Error() string {
+	return fmt.Sprintf("%s does not see its GPUs: %v", e.Node, e.Err)
+}
+
+func (e *NotSeenError) Unwrap() error { return e.Err }
 
 // NoPayloadError says that a program for a node's architecture is not there:
 // a source checkout carries none before it is built.

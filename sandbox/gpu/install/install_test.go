@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +26,8 @@ type fakeNode struct {
 	name    string
 	machine string // uname -m
 	status  string // what systemctl status prints
+	sees    string // what ai-gpu state prints
+	blind   error  // of ai-gpu state
 	refuse  error  // of systemctl restart
 
 	mu      sync.Mutex
@@ -44,6 +47,11 @@ func (n *fakeNode) Run(_ context.Context, stdin io.Reader, cmd ...string) ([]byt
 	switch {
 	case cmd[0] == "uname":
 		return []byte(n.machine + "\n"), nil
+	case cmd[0] == "ln":
+		n.files[cmd[3]] = "-> " + cmd[2]
+		return nil, nil
+	case cmd[0] == "/usr/local/bin/ai-gpu" && cmd[1] == "state":
+		return []byte(n.sees), n.blind
 	case cmd[0] == "sh" && strings.Contains(cmd[2], "cat >"):
 		content, err := io.ReadAll(stdin)
 		n.files[cmd[4]] = cmd[5] + " " + string(content)
@@ -65,6 +73,8 @@ var payload = fstest.MapFS{
 	"linux-arm64/ai-gpu":            {Data: []byte("arm64 agent")},
 	"linux-arm64/nvidia-smi":        {Data: []byte("arm64 smi")},
 	"linux-arm64/libnvidia-ml.so.1": {Data: []byte("arm64 nvml")},
+
+	"linux-amd64/ai-gpu-real": {Data: []byte("amd64 agent for real GPUs")},
 }
 
 // kubectl records calls; fail is returned by `kubectl wait`.
@@ -230,11 +240,50 @@ func TestInstallEndsWithItsContext(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	if err := Check(payload, "arm64"); err != nil {
+	fake, real := spec.GPUs{Profile: "h100", Count: 8}, spec.GPUs{Devices: []string{"all"}}
+	if err := Check(payload, "arm64", []spec.GPUs{fake, {}}); err != nil {
 		t.Error(err)
 	}
+	if err := Check(fstest.MapFS{}, "arm64", []spec.GPUs{{}}); err != nil {
+		t.Errorf("a node without GPUs needs no program: %v", err)
+	}
 	var e *NoPayloadError
-	if err := Check(fstest.MapFS{"linux-amd64/ai-gpu": {}}, "amd64"); !errors.As(err, &e) || e.Program != "nvidia-smi" {
+	if err := Check(fstest.MapFS{"linux-amd64/ai-gpu": {}}, "amd64", []spec.GPUs{fake}); !errors.As(err, &e) || e.Program != "nvidia-smi" {
 		t.Errorf("without nvidia-smi: %v", err)
+	}
+	if err := Check(payload, "arm64", []spec.GPUs{fake, real}); !errors.As(err, &e) || e.Program != "ai-gpu-real" {
+		t.Errorf("without the build for real GPUs: %v", err)
+	}
+}
+
+func TestInstallRealGPUs(t *testing.T) {
+	n, k, r := newNode(t, "ai-worker"), &kubectl{}, &steps{}
+	state, err := os.ReadFile("../model/testdata/h100x2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.sees = string(state)
+	o := k.options()
+	o.GPUs = []spec.GPUs{{Devices: []string{"0000:1b:00.0", "0000:1e:00.0"}}}
+	if err := Install(t.Context(), list(n), payload, o, r); err != nil {
+		t.Fatal(err)
+	}
+	if n.files["/usr/local/bin/ai-gpu"] != "755 amd64 agent for real GPUs" || n.files["/usr/local/bin/nvidia-cdi-hook"] != "-> /usr/local/bin/ai-gpu" {
+		t.Errorf("files: %v", n.files)
+	}
+	if _, ok := n.files["/usr/bin/nvidia-smi"]; ok {
+		t.Error("real GPUs come with their driver's nvidia-smi")
+	}
+	if want := `wait --timeout 1m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=2 node/ai-worker`; k.calls[0] != want {
+		t.Errorf("kubectl %s first, want %s", k.calls[0], want)
+	}
+	if (*r)[0] != "Install 2 of this machine's GPUs on ai-worker" {
+		t.Errorf("steps: %q", *r)
+	}
+
+	n.blind = errors.New("find libnvidia-ml.so: no such file")
+	var unseen *NotSeenError
+	if err := Install(t.Context(), list(n), payload, o, nil); !errors.As(err, &unseen) || unseen.Node != "ai-worker" || !errors.Is(err, n.blind) {
+		t.Errorf("a node without the driver's files: %v", err)
 	}
 }

@@ -9,21 +9,33 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/nvmllib"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
-// programs are what a node gets: names in the payload, paths in the node.
-var programs = []struct{ name, path string }{
-	{"ai-gpu", model.AgentPath},
-	{"nvidia-smi", model.SMIPath},
-	{nvmllib.Name, model.NVMLPath},
+// file is a program: its name in the payload, its path in the node.
+type file struct{ name, path string }
+
+// programs are what a node with these GPUs gets. Real GPUs come with their
+// driver's nvidia-smi and NVML.
+func programs(g spec.GPUs) []file {
+	if g.Real() {
+		return []file{{"ai-gpu-real", model.AgentPath}}
+	}
+	return []file{{"ai-gpu", model.AgentPath}, {"nvidia-smi", model.SMIPath}, {nvmllib.Name, model.NVMLPath}}
 }
 
-// Check says before anything is made whether the payload has the programs for
-// an architecture as Go names it. It returns *NoPayloadError.
-func Check(payload fs.FS, arch string) error {
-	for _, p := range programs {
-		if _, err := program(payload, arch, p.name); err != nil {
-			return err
+// Check says before anything is made whether the payload has the programs that
+// these nodes need, for an architecture as Go names it. It returns
+// *NoPayloadError.
+func Check(payload fs.FS, arch string, nodes []spec.GPUs) error {
+	for _, g := range nodes {
+		if g.None() {
+			continue
+		}
+		for _, p := range programs(g) {
+			if _, err := program(payload, arch, p.name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -53,7 +65,7 @@ func architecture(ctx context.Context, n Node) (string, error) {
 	case "aarch64":
 		return "arm64", nil
 	}
-	return "", &NoPayloadError{Program: programs[0].name, Arch: machine}
+	return "", &NoPayloadError{Program: "ai-gpu", Arch: machine}
 }
 
 const (

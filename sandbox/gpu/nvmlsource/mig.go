@@ -120,7 +120,7 @@ func cut(d *server.Device, parent identity, instances []mig.Instance) error {
 			return call("read a compute instance", r)
 		}
 		byID[int(gpuInstance.Id)] = gi
-		handles = append(handles, handle(d, parent, want, int(gpuInstance.Id), int(computeInstance.Id)))
+		handles = append(handles, handle(d, parent, want, len(handles), int(gpuInstance.Id), int(computeInstance.Id)))
 	}
 	d.GetMaxMigDeviceCountFunc = func() (int, nvml.Return) { return len(handles), nvml.SUCCESS }
 	d.GetMigDeviceHandleByIndexFunc = func(i int) (nvml.Device, nvml.Return) {
@@ -141,12 +141,13 @@ func cut(d *server.Device, parent identity, instances []mig.Instance) error {
 func must(r, _ nvml.Return) nvml.Return { return r }
 
 // handle is a MIG device as NVML shows it.
-func handle(d *server.Device, parent identity, i mig.Instance, gpuInstance, computeInstance int) nvml.Device {
+func handle(d *server.Device, parent identity, i mig.Instance, index, gpuInstance, computeInstance int) nvml.Device {
 	id := uuid.NewSHA1(namespace, fmt.Appendf(nil, "%s/%s@%d", parent.uuid, i.Name, i.At.Start))
 	h := &mock.Device{}
 	h.IsMigDeviceHandleFunc = func() (bool, nvml.Return) { return true, nvml.SUCCESS }
 	h.GetUUIDFunc = func() (string, nvml.Return) { return "MIG-" + id.String(), nvml.SUCCESS }
 	h.GetNameFunc = func() (string, nvml.Return) { return d.Config.Name + " MIG " + i.Name, nvml.SUCCESS }
+	h.GetIndexFunc = func() (int, nvml.Return) { return index, nvml.SUCCESS }
 	h.GetGpuInstanceIdFunc = func() (int, nvml.Return) { return gpuInstance, nvml.SUCCESS }
 	h.GetComputeInstanceIdFunc = func() (int, nvml.Return) { return computeInstance, nvml.SUCCESS }
 	h.GetDeviceHandleFromMigDeviceHandleFunc = func() (nvml.Device, nvml.Return) { return d, nvml.SUCCESS }
@@ -220,6 +221,21 @@ func migDevice(parent, m nvml.Device, boardBytes uint64) (d model.MIGDevice, err
 		return d, call("read the GPU instance", r)
 	}
 	d.Placement = model.Placement{Start: int(info.Placement.Start), Size: int(info.Placement.Size)}
-	d.Profile, err = profileName(int(info.ProfileId), a.MemorySizeMB, boardBytes)
+	index, err := profileIndex(parent, info.ProfileId)
+	if err != nil {
+		return d, err
+	}
+	d.Profile, err = profileName(index, a.MemorySizeMB, boardBytes)
 	return d, err
+}
+
+// profileIndex returns the number that NVML's calls know a profile by. The one
+// that an instance has is the board's own: 19 for the first on many boards.
+func profileIndex(board nvml.Device, id uint32) (int, error) {
+	for i := range nvml.GPU_INSTANCE_PROFILE_COUNT {
+		if info, r := board.GetGpuInstanceProfileInfo(i); r == nvml.SUCCESS && info.Id == id {
+			return i, nil
+		}
+	}
+	return 0, call(fmt.Sprintf("look up MIG profile %d", id), nvml.ERROR_NOT_FOUND)
 }

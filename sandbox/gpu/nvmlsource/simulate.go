@@ -69,6 +69,7 @@ func Simulate(o spec.Node) (nvml.Interface, error) {
 		return nil, fmt.Errorf("simulate %d × %s: %w", o.GPUs.Count, profile.Name, err)
 	}
 	s.ErrorStringFunc = func(r nvml.Return) string { return "NVML return " + fmt.Sprint(int(r)) }
+	s.DeviceGetHandleByUUIDFunc = byUUID(s)
 	fill(&s.Interface, &s.ExtendedInterface)
 	for i, handle := range s.Devices {
 		d, id := handle.(*server.Device), identify(o, i)
@@ -88,6 +89,28 @@ func Simulate(o spec.Node) (nvml.Interface, error) {
 		}
 	}
 	return s, nil
+}
+
+// byUUID finds GPUs and, which the mock does not, MIG devices.
+func byUUID(s *server.Server) func(string) (nvml.Device, nvml.Return) {
+	return func(id string) (nvml.Device, nvml.Return) {
+		for _, d := range s.Devices {
+			if uuid, _ := d.GetUUID(); uuid == id {
+				return d, nvml.SUCCESS
+			}
+			most, _ := d.GetMaxMigDeviceCount()
+			for i := range most {
+				m, r := d.GetMigDeviceHandleByIndex(i)
+				if r != nvml.SUCCESS {
+					continue
+				}
+				if uuid, _ := m.GetUUID(); uuid == id {
+					return m, nvml.SUCCESS
+				}
+			}
+		}
+		return nil, nvml.ERROR_NOT_FOUND
+	}
 }
 
 // Simulated returns the state of the simulated GPUs of a node. The source is
@@ -163,6 +186,7 @@ func complete(d *server.Device, p model.Profile, id identity) {
 	d.MemoryInfo.Used = reserved // the first version of the call counts it as used
 	d.MemoryInfo.Free = d.MemoryInfo.Total - reserved
 
+	d.IsMigDeviceHandleFunc = func() (bool, nvml.Return) { return false, nvml.SUCCESS }
 	d.GetSerialFunc = func() (string, nvml.Return) { return id.serial, nvml.SUCCESS }
 	d.GetPciInfoFunc = func() (nvml.PciInfo, nvml.Return) {
 		info := nvml.PciInfo{Bus: id.bus, PciDeviceId: d.Config.PciDeviceId}

@@ -20,16 +20,20 @@ const (
 	Distributed = "distributed" // over the GPUs that are used least
 )
 
-// GPUs are the simulated GPUs of a node. The zero value is none.
+// GPUs are the GPUs of a node, simulated or the machine's own. The zero value
+// is none.
 type GPUs struct {
-	Profile     string         `json:"profile"`
-	Custom      *model.Profile `json:"custom,omitempty"` // a profile from a file
-	Count       int            `json:"count"`
-	MIG         mig.Layout     `json:"mig,omitzero"`
-	MIGStrategy string         `json:"migStrategy,omitempty"`
-	Sharing     model.Sharing  `json:"sharing,omitzero"`
-	Allocation  string         `json:"allocation,omitempty"`
-	NUMA        bool           `json:"numa,omitempty"` // tell the kubelet on which NUMA node each is
+	Profile string         `json:"profile"`
+	Custom  *model.Profile `json:"custom,omitempty"` // a profile from a file
+	Count   int            `json:"count"`
+	// Devices of the machine, by address on the bus or UUID (see package
+	// driver), or "all". Then nothing is simulated.
+	Devices     []string      `json:"devices,omitempty"`
+	MIG         mig.Layout    `json:"mig,omitzero"`
+	MIGStrategy string        `json:"migStrategy,omitempty"`
+	Sharing     model.Sharing `json:"sharing,omitzero"`
+	Allocation  string        `json:"allocation,omitempty"`
+	NUMA        bool          `json:"numa,omitempty"` // tell the kubelet on which NUMA node each is
 }
 
 // Node is the content of a node's file.
@@ -42,6 +46,12 @@ type Node struct {
 // MaxReplicas bounds how often a GPU is offered, as MPS does.
 const MaxReplicas = 48
 
+// Real tells whether the GPUs are the machine's own.
+func (g GPUs) Real() bool { return len(g.Devices) > 0 }
+
+// None tells whether the node has no GPUs.
+func (g GPUs) None() bool { return g.Count == 0 && !g.Real() }
+
 // Board returns the profile that is simulated.
 func (g GPUs) Board() (model.Profile, error) {
 	if g.Custom != nil {
@@ -53,6 +63,9 @@ func (g GPUs) Board() (model.Profile, error) {
 // Check returns what cannot be, all of it: *model.UnknownProfileError,
 // *model.CountError, *mig.UnknownProfileError, *mig.PlacementError and others.
 func (g GPUs) Check() error {
+	if g.Real() {
+		return g.checkReal()
+	}
 	if g.Count == 0 {
 		return nil
 	}
@@ -68,11 +81,29 @@ func (g GPUs) Check() error {
 			errs = append(errs, g.alike(board.Name))
 		}
 	}
-	if r := g.Sharing.Replicas; g.Sharing.Strategy != "" && (r < 2 || r > MaxReplicas) {
-		errs = append(errs, fmt.Errorf("%s with %d containers a GPU: 2 to %d, please", g.Sharing.Strategy, r, MaxReplicas))
-	}
+	errs = append(errs, g.checkReplicas())
 	if g.Sharing.Strategy == model.MPS && !g.MIG.Empty() {
 		errs = append(errs, errors.New("MPS and MIG exclude each other"))
+	}
+	return errors.Join(errs...)
+}
+
+func (g GPUs) checkReplicas() error {
+	if r := g.Sharing.Replicas; g.Sharing.Strategy != "" && (r < 2 || r > MaxReplicas) {
+		return fmt.Errorf("%s with %d containers a GPU: 2 to %d, please", g.Sharing.Strategy, r, MaxReplicas)
+	}
+	return nil
+}
+
+// checkReal returns what cannot be of GPUs that are not simulated: they are
+// offered as they are.
+func (g GPUs) checkReal() error {
+	errs := []error{g.checkReplicas()}
+	if g.Count != 0 || g.Profile != "" || g.Custom != nil || !g.MIG.Empty() {
+		errs = append(errs, errors.New("real GPUs have no profile, number or layout of one's own; MIG devices are made on the machine, with nvidia-smi"))
+	}
+	if g.Sharing.Strategy == model.MPS {
+		errs = append(errs, errors.New("MPS on real GPUs needs its daemon, which sandboxes do not run; time-slicing does not"))
 	}
 	return errors.Join(errs...)
 }
@@ -102,7 +133,8 @@ func (g GPUs) alike(board string) error {
 }
 
 // Offered returns how many units of each resource the kubelet will have, as
-// model.State.Units does of the GPUs themselves.
+// model.State.Units does of the GPUs themselves. What real GPUs come to, the
+// driver alone knows.
 func (g GPUs) Offered() map[string]int {
 	offered := map[string]int{}
 	if g.Count == 0 {
