@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -25,6 +26,7 @@ type SandboxCreateOptions struct {
 	Name string
 	nodeFlags
 	GPUs          string
+	Config        string
 	Registry      bool
 	RegistryPort  int
 	Image         string
@@ -34,6 +36,7 @@ type SandboxCreateOptions struct {
 
 	nodes     []spec.GPUs // those of each node
 	driver    driver.Driver
+	config    *cluster.UserConfig
 	version   string
 	programs  fs.FS
 	sandboxes *sandboxes
@@ -54,6 +57,10 @@ the engine's settings: nodes see the driver's files read-only, and pods get them
 with their GPUs by CDI. Several nodes share the machine's GPUs out, or have those
 that --node devices= lists.
 
+--config takes a configuration of kind's (v1alpha4) as it is: its nodes, images,
+mounts, ports, networking, feature gates and patches hold. What a sandbox sets
+itself (GPUs within a second in a node's status, among others) gives way to it.
+
 It makes containers whose names begin with the sandbox's, the network "kind" if
 that is missing, and entries named kind-NAME in your kubeconfig. It never changes
 your current context (unless --switch-context), the engine's settings, or other
@@ -68,12 +75,16 @@ real GPUs or a taken port, 130 interrupted.`,
   kubectl ai sandbox create --node gpus=0 --node profile=h100,count=2 --node profile=l4,gpus=4
   kubectl ai sandbox create --gpus real --nodes 3    # the GPUs divided between two workers
   kubectl ai sandbox create --node gpus=0 --node devices=0-1 --node devices=2 --node profile=h100,gpus=8
+  kubectl ai sandbox create --config kind.yaml       # your nodes, mounts, ports, patches
   kubectl ai sandbox create --name team --registry
   kubectl --context kind-ai get nodes`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("registry-port") {
 				o.Registry = true
+			}
+			if err := o.readConfig(cmd.Flags()); err != nil {
+				return err
 			}
 			if err := o.Validate(cmd.Flags()); err != nil {
 				return err
@@ -88,6 +99,7 @@ real GPUs or a taken port, 130 interrupted.`,
 	flags := cmd.Flags()
 	o.add(flags)
 	flags.StringVar(&o.GPUs, "gpus", "auto", "GPUs of the nodes: auto (real if there are any, else simulated), real, fake (simulated, they compute nothing) or none")
+	flags.StringVar(&o.Config, "config", "", "kind configuration to make it from, - for standard input; its nodes take the place of --nodes")
 	flags.BoolVar(&o.Registry, "registry", false, "run a registry beside it, shared by sandboxes")
 	flags.IntVar(&o.RegistryPort, "registry-port", registry.DefaultPort, "port of the registry on 127.0.0.1; implies --registry")
 	flags.StringVar(&o.Image, "image", "", "kind node image (default: kind's own, or one built on this machine)")
@@ -99,6 +111,33 @@ real GPUs or a taken port, 130 interrupted.`,
 	return cmd
 }
 
+// readConfig reads the user's kind configuration, if there is one.
+func (o *SandboxCreateOptions) readConfig(flags *pflag.FlagSet) (err error) {
+	switch {
+	case o.Config == "":
+		return nil
+	case flags.Changed("nodes"):
+		return explain.Usagef("--config and --nodes exclude each other: the nodes are those of %s", o.Config)
+	case o.Config == "-":
+		o.config, err = cluster.ReadConfig(o.In)
+	default:
+		f, openErr := os.Open(o.Config)
+		if openErr != nil {
+			return explain.Usagef("--config: %v", openErr)
+		}
+		defer func() { _ = f.Close() }()
+		o.config, err = cluster.ReadConfig(f)
+	}
+	if err != nil {
+		return fmt.Errorf("--config %s: %w", o.Config, err)
+	}
+	o.Nodes = o.config.Nodes()
+	if name := o.config.Name(); name != "" && !flags.Changed("name") {
+		o.Name = name
+	}
+	return nil
+}
+
 // Validate checks the flags, all of them before it returns.
 func (o *SandboxCreateOptions) Validate(flags *pflag.FlagSet) error {
 	var errs []error
@@ -106,6 +145,9 @@ func (o *SandboxCreateOptions) Validate(flags *pflag.FlagSet) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, checkOneOf("gpus", o.GPUs, gpuModes...), o.validateGPUs(flags))
+	if o.config != nil && len(o.Node) > 0 && len(o.nodes) > 0 && len(o.nodes) != o.config.Nodes() {
+		errs = append(errs, explain.Usagef("--node says what %d nodes have, and --config %s has %d, the control plane first", len(o.nodes), o.Config, o.config.Nodes()))
+	}
 	if o.RegistryPort < 1 || o.RegistryPort > 65535 {
 		errs = append(errs, explain.Usagef("--registry-port %d: 1 to 65535, please", o.RegistryPort))
 	}
@@ -168,7 +210,7 @@ func (o *SandboxCreateOptions) Complete(ctx context.Context, f *Factory, flags *
 // Run makes the sandbox.
 func (o *SandboxCreateOptions) Run(ctx context.Context) error {
 	options := cluster.Options{
-		Name: o.Name, Nodes: len(o.nodes), Image: o.Image, Wait: o.Wait,
+		Name: o.Name, Nodes: len(o.nodes), Image: o.Image, Config: o.config, Wait: o.Wait,
 		Retain: o.Retain, SwitchContext: o.SwitchContext, Version: o.version,
 		GPUs: cluster.Equip(o.nodes), Mounts: driverMounts(o.nodes, o.driver),
 	}

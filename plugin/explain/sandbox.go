@@ -102,6 +102,13 @@ removed, unless --retain asked to keep it for a look.`,
 		Long: "A node image carries Kubernetes, containerd and systemd in the way that kind lays down; /kind/version in it tells the version of Kubernetes. The image that was named has no such file.",
 	},
 	{
+		ID: "SBX-020", Exit: ExitUsage, Match: As[*cluster.ConfigError](),
+		Next: Text("https://kind.sigs.k8s.io/docs/user/configuration shows what kind takes"),
+		Long: `--config takes a configuration of kind, apiVersion kind.x-k8s.io/v1alpha4, and keeps what
+is in it. It is read strictly, as kind reads it. The folders /etc/kubectl-ai and
+/run/nvidia of nodes are the sandbox's own; nothing can be mounted there.`,
+	},
+	{
 		ID: "REG-001", Exit: ExitPrecondition, Match: As[*registry.PortTakenError](),
 		Next: Text("choose another port with --registry-port"),
 		Long: "The registry of sandboxes listens on 127.0.0.1, by default on port 5001, and something else has that port.",

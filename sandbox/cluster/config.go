@@ -38,6 +38,7 @@ type configInput struct {
 	registryConfig bool
 	// mounts of each node, the control plane first.
 	mounts [][]Mount
+	user   *UserConfig // what the user wrote, nil for nothing
 }
 
 // Mount is a file or folder of this machine that a node sees, read-only.
@@ -113,6 +114,9 @@ func kindConfig(in configInput) *v1alpha4.Cluster {
 	}
 	if in.cdi() {
 		c.ContainerdConfigPatches = append(c.ContainerdConfigPatches, cdiPatch)
+	}
+	if in.user != nil {
+		return in.user.merge(c)
 	}
 	return c
 }

@@ -17,7 +17,10 @@ type Options struct {
 	Name  string
 	Nodes int    // 0 means 1
 	Image string // node image; "" chooses one
-	GPUs  GPUs
+	// Config is the user's own; then Nodes is its number of nodes, and Image
+	// is for nodes of it that name none.
+	Config *UserConfig
+	GPUs   GPUs
 	// Mounts of each node, the control plane first: the files of the driver
 	// where its GPUs are this machine's.
 	Mounts [][]Mount
@@ -48,17 +51,17 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 		o.Name = DefaultName
 	}
 	o.Nodes = max(o.Nodes, 1)
+	if o.Config != nil {
+		o.Nodes = o.Config.Nodes()
+	}
 	if err := CheckName(o.Name); err != nil {
 		return Cluster{}, err
 	}
 	if err := m.checkNew(ctx, o.Name); err != nil {
 		return Cluster{}, err
 	}
-	image, err := m.chooseImage(ctx, o.Image)
+	image, err := m.findImages(ctx, o)
 	if err != nil {
-		return Cluster{}, err
-	}
-	if err := m.step("Find node image "+image.ref, func() error { return m.ensureImage(ctx, &image) }); err != nil {
 		return Cluster{}, err
 	}
 	if image.why != "" {
@@ -66,7 +69,14 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 	}
 	in := configInput{
 		name: o.Name, image: image.ref, nodes: o.Nodes,
-		kubernetes: image.kubernetes, cgroupVersion: m.Engine.CgroupVersion, mounts: o.Mounts,
+		kubernetes: image.kubernetes, cgroupVersion: m.Engine.CgroupVersion, mounts: o.Mounts, user: o.Config,
+	}
+	if delay, ok := o.Config.statusDelay(); ok && delay > time.Second {
+		m.reporter().Note("nodeStatusUpdateFrequency is yours: a change of GPUs shows after up to %v", delay)
+	}
+	if o.Config.ownNetwork() && o.Wait > 0 {
+		m.reporter().Note("the pod network is yours: nodes become ready once it is there, and are not waited for")
+		o.Wait = 0
 	}
 	if o.Registry != 0 {
 		if in.registryConfig, err = m.lacksRegistryHosts(ctx, image.ref); err != nil {
@@ -135,7 +145,7 @@ func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mar
 	if !ok {
 		return Cluster{}, "read the new cluster", errors.New("no node with the control plane's role")
 	}
-	if o.Nodes > 1 {
+	if o.Nodes > 1 && !o.Config.ownNetwork() {
 		if phase, err := m.route(ctx, control, made.Nodes, &mark); err != nil {
 			return Cluster{}, phase, err
 		}

@@ -55,6 +55,33 @@ func (m *Manager) chooseImage(ctx context.Context, asked string) (nodeImage, err
 	return nodeImage{ref: defaults.Image, why: "kind's default"}, nil
 }
 
+// findImages sees that all images of a sandbox are here, and returns the one
+// of its control plane.
+func (m *Manager) findImages(ctx context.Context, o Options) (nodeImage, error) {
+	var named []string
+	if o.Config != nil {
+		named = o.Config.images()
+	}
+	asked := o.Image
+	if asked == "" && len(named) > 0 {
+		asked, named = named[0], named[1:]
+	}
+	image, err := m.chooseImage(ctx, asked)
+	if err != nil {
+		return image, err
+	}
+	if err := m.step("Find node image "+image.ref, func() error { return m.ensureImage(ctx, &image) }); err != nil {
+		return image, err
+	}
+	for _, ref := range named {
+		other := nodeImage{ref: ref}
+		if err := m.step("Find node image "+ref, func() error { return m.ensureImage(ctx, &other) }); err != nil {
+			return image, err
+		}
+	}
+	return image, nil
+}
+
 // newest returns the reference with the highest Kubernetes version as tag.
 func newest(refs []string) string {
 	best, bestKey := "", -1
