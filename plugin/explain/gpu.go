@@ -88,17 +88,7 @@ Under WSL 2 there is none either, and GPUs cannot be given to single nodes.`,
 	},
 	{
 		ID: "GPU-031", Exit: ExitPrecondition, Match: As[*driver.IncompleteError](),
-		Next: From(func(e *driver.IncompleteError) string {
-			for _, missing := range e.Missing {
-				switch {
-				case strings.HasPrefix(missing, "/dev/"):
-					return "sudo nvidia-modprobe -u -c=0"
-				case strings.HasPrefix(missing, "lib"):
-					return "reboot if the driver was just updated: the loaded module is " + e.Version + "; or simulate: --gpus fake"
-				}
-			}
-			return "nvidia-smi, which says what the driver sees; or simulate: --gpus fake"
-		}),
+		Next: From(func(e *driver.IncompleteError) string { return e.Fix() + "; or simulate: --gpus fake" }),
 		Long: `The driver is loaded, but programs would not find all of it: the libraries libcuda and
 libnvidia-ml of the loaded module's version in the folders where distributions put them,
 the device nodes /dev/nvidiactl and /dev/nvidia-uvm, and a GPU at least.`,

@@ -61,6 +61,10 @@ type Engine struct {
 	APIVersion    string // docker's, "" elsewhere
 	CgroupVersion int    // 1 or 2
 	Rootless      bool
+	Version       string
+	CPUs          int    // that containers have; 0: not told
+	MemoryBytes   uint64 // the same
+	Root          string // where it keeps images and containers
 }
 
 // candidates are asked in kind's own order. finch is nerdctl under a name of
@@ -151,9 +155,19 @@ func (e *Engine) parseInfo(out []byte) error {
 		Architecture    string
 		SecurityOptions []string
 		ServerErrors    []string
-		Host            struct {
+		ServerVersion   string
+		NCPU            int
+		MemTotal        uint64
+		DockerRootDir   string
+		Version         struct{ Version string } `json:"version"`
+		Store           struct {
+			GraphRoot string `json:"graphRoot"`
+		} `json:"store"`
+		Host struct {
 			CgroupVersion string `json:"cgroupVersion"`
 			Arch          string `json:"arch"`
+			CPUs          int    `json:"cpus"`
+			MemTotal      uint64 `json:"memTotal"`
 			Security      struct {
 				Rootless bool `json:"rootless"`
 			} `json:"security"`
@@ -166,9 +180,11 @@ func (e *Engine) parseInfo(out []byte) error {
 		return errors.New(info.ServerErrors[0])
 	}
 	cgroup, arch := info.CgroupVersion, info.Architecture
+	e.Version, e.CPUs, e.MemoryBytes, e.Root = info.ServerVersion, info.NCPU, info.MemTotal, info.DockerRootDir
 	e.Rootless = info.Host.Security.Rootless
 	if e.Name == "podman" {
 		cgroup, arch = strings.TrimPrefix(info.Host.CgroupVersion, "v"), info.Host.Arch
+		e.Version, e.CPUs, e.MemoryBytes, e.Root = info.Version.Version, info.Host.CPUs, info.Host.MemTotal, info.Store.GraphRoot
 	}
 	for _, option := range info.SecurityOptions {
 		e.Rootless = e.Rootless || strings.Contains(option, "rootless")

@@ -20,8 +20,8 @@ func TestParseInfo(t *testing.T) {
 	}{
 		{
 			name: "docker on cgroup v1", engine: "docker",
-			info: `{"CgroupVersion":"1","Architecture":"x86_64","SecurityOptions":["name=seccomp,profile=default"]}`,
-			want: Engine{Name: "docker", Arch: "amd64", CgroupVersion: 1},
+			info: `{"CgroupVersion":"1","Architecture":"x86_64","SecurityOptions":["name=seccomp,profile=default"],"ServerVersion":"20.10.24","NCPU":2,"MemTotal":4096,"DockerRootDir":"/var/lib/docker"}`,
+			want: Engine{Name: "docker", Arch: "amd64", CgroupVersion: 1, Version: "20.10.24", CPUs: 2, MemoryBytes: 4096, Root: "/var/lib/docker"},
 		},
 		{
 			name: "rootless docker on arm", engine: "docker",
@@ -30,8 +30,8 @@ func TestParseInfo(t *testing.T) {
 		},
 		{
 			name: "podman has a shape of its own", engine: "podman",
-			info: `{"host":{"cgroupVersion":"v2","arch":"amd64","security":{"rootless":true}}}`,
-			want: Engine{Name: "podman", Arch: "amd64", CgroupVersion: 2, Rootless: true},
+			info: `{"host":{"cgroupVersion":"v2","arch":"amd64","cpus":4,"memTotal":8192,"security":{"rootless":true}},"store":{"graphRoot":"/g"},"version":{"Version":"5.4.1"}}`,
+			want: Engine{Name: "podman", Arch: "amd64", CgroupVersion: 2, Rootless: true, Version: "5.4.1", CPUs: 4, MemoryBytes: 8192, Root: "/g"},
 		},
 		{
 			name: "a client without its daemon is no engine", engine: "docker",

@@ -20,7 +20,8 @@ type Container struct {
 	Image   string // the reference it was made from
 	Running bool
 	Created time.Time
-	Address string // IPv4 in the given network, "" while stopped
+	Started time.Time // zero: never
+	Address string    // IPv4 in the given network, "" while stopped
 }
 
 // Containers returns the containers, running or not, that carry a label
@@ -56,8 +57,11 @@ func parseContainers(out []byte, network string) ([]Container, error) {
 	var raw []struct {
 		Name    string
 		Created time.Time
-		State   struct{ Running bool }
-		Config  struct {
+		State   struct {
+			Running   bool
+			StartedAt time.Time
+		}
+		Config struct {
 			Image  string
 			Labels map[string]string
 		}
@@ -79,6 +83,7 @@ func parseContainers(out []byte, network string) ([]Container, error) {
 			Image:   r.Config.Image,
 			Running: r.State.Running,
 			Created: r.Created,
+			Started: r.State.StartedAt,
 			Address: r.NetworkSettings.Networks[network].IPAddress,
 		}
 	}

@@ -42,6 +42,19 @@ func (e *IncompleteError) Error() string {
 	return fmt.Sprintf("NVIDIA driver %s: missing %s", e.Version, strings.Join(e.Missing, ", "))
 }
 
+// Fix is what most likely helps.
+func (e *IncompleteError) Fix() string {
+	for _, missing := range e.Missing {
+		switch {
+		case strings.HasPrefix(missing, "/dev/"):
+			return "sudo nvidia-modprobe -u -c=0"
+		case strings.HasPrefix(missing, "lib"):
+			return "reboot, if the driver was just updated: the loaded module is " + e.Version
+		}
+	}
+	return "nvidia-smi, which says what the driver sees"
+}
+
 const (
 	versionFile = "proc/driver/nvidia/version"
 	gpusFolder  = "proc/driver/nvidia/gpus"
