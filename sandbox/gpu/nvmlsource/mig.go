@@ -119,6 +119,14 @@ func cut(d *server.Device, parent identity, instances []mig.Instance) error {
 		if r != nvml.SUCCESS {
 			return call("read a compute instance", r)
 		}
+		if g, ok := gi.(*server.GpuInstance); ok {
+			g.GetComputeInstanceByIdFunc = func(id int) (nvml.ComputeInstance, nvml.Return) {
+				if id != int(computeInstance.Id) {
+					return nil, nvml.ERROR_NOT_FOUND
+				}
+				return ci, nvml.SUCCESS
+			}
+		}
 		byID[int(gpuInstance.Id)] = gi
 		handles = append(handles, handle(d, parent, want, len(handles), int(gpuInstance.Id), int(computeInstance.Id)))
 	}
