@@ -22,6 +22,9 @@ message says "permission denied", your user is not in the engine's group.`,
 	{
 		ID: "SBX-002", Exit: ExitFailed, Match: Is(cluster.ErrExists),
 		Next: From(func(e *cluster.ExistsError) string {
+			if e.Making {
+				return "wait until it is made, or choose another name with --name"
+			}
 			if e.Ours {
 				return fmt.Sprintf("kubectl ai sandbox status --name %s, or: kubectl ai sandbox delete --name %[1]s", e.Name)
 			}

@@ -174,10 +174,11 @@ func TestDiagnosisKeepsTheLinesThatMatter(t *testing.T) {
 func TestHints(t *testing.T) {
 	t.Parallel()
 	for log, want := range map[string]string{
-		"Failed to create watcher: too many open files":  "fs.inotify",
-		"write /var/x: no space left on device":          "disk space",
-		"kubelet is configured to not run: failCgroupV1": "cgroup v1",
-		"something that nobody knows":                    "--retain",
+		"Failed to create watcher: too many open files":                                                     "fs.inotify",
+		"write /var/x: no space left on device":                                                             "disk space",
+		"kubelet is configured to not run: failCgroupV1":                                                    "cgroup v1",
+		"Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?": "kubectl ai doctor",
+		"something that nobody knows":                                                                       "--retain",
 	} {
 		if got := hint(log); !strings.Contains(got, want) {
 			t.Errorf("hint(%q) = %q", log, got)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	kind "sigs.k8s.io/kind/pkg/cluster"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/nodeimage/flock"
 )
 
 // Options say what sandbox to make. The zero value is one node without GPUs
@@ -57,6 +59,11 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 	if err := CheckName(o.Name); err != nil {
 		return Cluster{}, err
 	}
+	unlock, err := lockName(ctx, o.Name)
+	if err != nil {
+		return Cluster{}, err
+	}
+	defer unlock()
 	if err := m.checkNew(ctx, o.Name); err != nil {
 		return Cluster{}, err
 	}
@@ -105,6 +112,21 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 	}
 	m.reporter().End(err)
 	return Cluster{}, m.abandon(ctx, o, mark, removed, err)
+}
+
+// lockName keeps others of this user from making a sandbox of the same name
+// meanwhile: each would take the other's containers for its own. It returns
+// *ExistsError while one does.
+func lockName(ctx context.Context, name string) (unlock func(), err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	waiting, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	return flock.Lock(waiting, filepath.Join(cache, "kubectl-ai", "making", name), func() {
+		stop(&ExistsError{Name: name, Making: true})
+	})
 }
 
 // provisioning is the phase of the caller's own steps.

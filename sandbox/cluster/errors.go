@@ -16,11 +16,15 @@ var ErrImageUnavailable = errors.New("node image unavailable")
 // ExistsError is ErrExists with the name; Ours tells a sandbox from a kind
 // cluster that somebody else made.
 type ExistsError struct {
-	Name string
-	Ours bool
+	Name   string
+	Ours   bool
+	Making bool // by another process, now
 }
 
 func (e *ExistsError) Error() string {
+	if e.Making {
+		return fmt.Sprintf("sandbox %q is being made by another kubectl ai", e.Name)
+	}
 	if e.Ours {
 		return fmt.Sprintf("sandbox %q %v", e.Name, ErrExists)
 	}

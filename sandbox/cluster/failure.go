@@ -25,7 +25,7 @@ func (m *Manager) diagnose(ctx context.Context, name, phase string, err error) e
 	failure := &CreateError{Name: name, Phase: lowerFirst(phase), Err: plain(err)}
 	output := runOutput(err)
 	text := output
-	if conflict.MatchString(output) {
+	if conflict.MatchString(output) || conflict.MatchString(err.Error()) {
 		return &ExistsError{Name: name}
 	}
 	failure.Lines = relevant(output)
@@ -47,9 +47,9 @@ func (m *Manager) diagnose(ctx context.Context, name, phase string, err error) e
 	return failure
 }
 
-// conflict is what an engine says when a name is taken: by another create of
-// the same name, a moment before.
-var conflict = regexp.MustCompile(`[Cc]ontainer name .* is already in use`)
+// conflict is what an engine and kind say when a name is taken: by another
+// create of the same name, a moment before. What is there is the other's.
+var conflict = regexp.MustCompile(`[Cc]ontainer name .* is already in use|already exist for a cluster with the name`)
 
 // runErrors returns the failed commands in an error of kind's, whose
 // aggregates errors.As does not look into.
@@ -126,6 +126,7 @@ var hints = []struct {
 	pattern *regexp.Regexp
 	try     string
 }{
+	{regexp.MustCompile(`(?i)cannot connect to the docker daemon|is the docker daemon running|connection refused.*docker\.sock|cannot connect to podman`), "start the container engine again, then: kubectl ai doctor, which names what is left"},
 	{regexp.MustCompile(`(?i)too many open files|inotify`), "sudo sysctl fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288"},
 	{regexp.MustCompile(`(?i)no space left on device`), "free disk space, for example: docker system prune"},
 	{regexp.MustCompile(`(?i)port is already allocated|address already in use`), "stop what listens on that port, or choose another with --registry-port"},

@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package flock lets one process at a time work in a folder. The kernel drops
 // the lock of a process that ends, however it ends.
 package flock
@@ -21,11 +23,11 @@ const retry = 200 * time.Millisecond
 // of ctx when that ends first.
 func Lock(ctx context.Context, dir string, waiting func()) (unlock func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the cache: %w", err)
+		return nil, fmt.Errorf("make %s: %w", dir, err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("lock the cache: %w", err)
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
 	if err := wait(ctx, f, waiting); err != nil {
 		_ = f.Close()
@@ -43,7 +45,7 @@ func wait(ctx context.Context, f *os.File, waiting func()) error {
 			return nil
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return fmt.Errorf("lock the cache: %w", err)
+			return fmt.Errorf("lock %s: %w", f.Name(), err)
 		}
 		if !told && waiting != nil {
 			waiting()
