@@ -102,7 +102,7 @@ removed, unless --retain asked to keep it for a look.`,
 	{
 		ID: "SBX-013", Exit: ExitUsage, Match: As[*cluster.NotNodeImageError](),
 		Next: Text("leave --image out, or name an image that kind makes nodes of, like kindest/node:v1.37.0"),
-		Long: "A node image carries Kubernetes, containerd and systemd in the way that kind lays down; /kind/version in it tells the version of Kubernetes. The image that was named has no such file.",
+		Long: "A node image carries Kubernetes, containerd and systemd in the way that kind lays down; /kind/version in it tells the version of Kubernetes. The message says what the image that was named lacks.",
 	},
 	{
 		ID: "SBX-020", Exit: ExitUsage, Match: As[*cluster.ConfigError](),

@@ -79,15 +79,19 @@ func (e *ImageError) Unwrap() error { return e.Err }
 // Is makes errors.Is(err, ErrImageUnavailable) true.
 func (e *ImageError) Is(target error) bool { return target == ErrImageUnavailable }
 
-// NotNodeImageError is an image that kind cannot make a node of: it lacks
-// /kind/version.
+// NotNodeImageError is an image that kind cannot make a node of.
 type NotNodeImageError struct {
-	Image string
-	Err   error
+	Image   string
+	Missing []string // files and programs
+	Err     error    // nil where the image could be looked into
 }
 
 func (e *NotNodeImageError) Error() string {
-	return fmt.Sprintf("image %s is no kind node image: %v", e.Image, e.Err)
+	text := fmt.Sprintf("image %s is no kind node image: it lacks %s", e.Image, strings.Join(e.Missing, ", "))
+	if e.Err != nil {
+		text += fmt.Sprintf(" (%v)", e.Err)
+	}
+	return text
 }
 
 func (e *NotNodeImageError) Unwrap() error { return e.Err }

@@ -119,18 +119,48 @@ func (m *Manager) ensureImage(ctx context.Context, image *nodeImage) error {
 			return err
 		}
 	}
-	image.kubernetes = tag(image.ref)
-	if _, _, ok := parseMinor(image.kubernetes); !ok {
-		out, err := m.Engine.Finish(ctx, "run", "--rm", "--entrypoint", "cat", image.ref, "/kind/version")
-		var failed *engine.CommandError
-		if errors.As(err, &failed) {
-			return &NotNodeImageError{Image: image.ref, Err: err}
-		}
-		if err != nil {
-			return err
-		}
-		image.kubernetes = strings.TrimSpace(string(out))
+	if image.kubernetes = tag(image.ref); trusted(image.ref) {
+		return nil
 	}
+	return m.inspectImage(ctx, image)
+}
+
+// trusted says whether an image bears the name of those that are node images:
+// kind's and ours, whose tag is the version.
+func trusted(ref string) bool {
+	_, _, ok := parseMinor(tag(ref))
+	return ok && (strings.HasPrefix(ref, "kindest/node:") || strings.HasPrefix(ref, LocalImages+":"))
+}
+
+// nodePrograms are what kind and we run in a node, whatever made its image.
+var nodePrograms = []string{
+	"bash", "tar", "systemctl", "journalctl", "containerd", "ctr", "crictl", "kubeadm", "kubelet", "kubectl", "iptables", "ip", "mount",
+}
+
+// lookScript prints the version that an image tells, and what it lacks.
+const lookScript = `cat /kind/version 2>/dev/null || echo
+for p in "$@"; do command -v "$p" >/dev/null || echo "$p"; done`
+
+// inspectImage finds out the version of Kubernetes in an image, and whether
+// nodes can be made of it: without, kind would fail late, and say of what.
+func (m *Manager) inspectImage(ctx context.Context, image *nodeImage) error {
+	out, err := m.Engine.Finish(ctx, append([]string{"run", "--rm", "--entrypoint", "sh", image.ref, "-c", lookScript, "sh"}, nodePrograms...)...)
+	var failed *engine.CommandError
+	if errors.As(err, &failed) {
+		return &NotNodeImageError{Image: image.ref, Missing: []string{"a shell"}, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	version, rest, _ := strings.Cut(string(out), "\n")
+	missing := strings.Fields(rest)
+	if version = strings.TrimSpace(version); version == "" {
+		missing = append([]string{"/kind/version"}, missing...)
+	}
+	if len(missing) > 0 {
+		return &NotNodeImageError{Image: image.ref, Missing: missing}
+	}
+	image.kubernetes = version
 	return nil
 }
 

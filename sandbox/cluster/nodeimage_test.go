@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,10 +63,15 @@ func TestEnsureImage(t *testing.T) {
 	}{
 		{"the tag is the version", "kubectl-ai/node:v1.36.3", `echo sha256:1`, "v1.36.3", nil},
 		{"the image tells it", "my/node:latest", `case "$1" in image) echo sha256:1 ;; run) echo v1.35.1 ;; esac`, "v1.35.1", nil},
+		{"the tag is wrong", "my/node:v1.36.3", `case "$1" in image) echo sha256:1 ;; run) echo v1.35.1 ;; esac`, "v1.35.1", nil},
 		{"no network", "kindest/node:v1.37.0", `echo no such host >&2; exit 1`, "", func(err error) bool { return errors.Is(err, ErrImageUnavailable) }},
 		{"no node image", "python:3", `case "$1" in image) echo sha256:1 ;; run) exit 1 ;; esac`, "", func(err error) bool {
 			var wrong *NotNodeImageError
-			return errors.As(err, &wrong)
+			return errors.As(err, &wrong) && slices.Equal(wrong.Missing, []string{"a shell"}) && wrong.Err != nil
+		}},
+		{"half a node image", "my/node:v1", `case "$1" in image) echo sha256:1 ;; run) printf '\nkubeadm\ncrictl\n' ;; esac`, "", func(err error) bool {
+			var wrong *NotNodeImageError
+			return errors.As(err, &wrong) && slices.Equal(wrong.Missing, []string{"/kind/version", "kubeadm", "crictl"})
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
