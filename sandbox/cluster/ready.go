@@ -55,7 +55,7 @@ func (r *readiness) look(ctx context.Context, control Node) (string, error) {
 	out, err := control.Kubectl(ctx, nil, "get", "nodes", "-o", "json", "--request-timeout=5s")
 	var failed *engine.CommandError
 	if errors.As(err, &failed) {
-		return "the API server does not answer", nil
+		return "the API server does not answer", runs(ctx, control)
 	}
 	if err != nil {
 		return "", err
@@ -68,6 +68,19 @@ func (r *readiness) look(ctx context.Context, control Node) (string, error) {
 		return "the default service account is not there yet", nil
 	}
 	return "", err
+}
+
+// runs returns an error unless the engine says that a node runs: then there is
+// something to wait for.
+func runs(ctx context.Context, n Node) error {
+	out, err := n.engine.Run(ctx, nil, "container", "inspect", "--format", "{{.State.Running}}", n.Name)
+	if err != nil {
+		return fmt.Errorf("look for node %s: %w", n.Name, err)
+	}
+	if strings.TrimSpace(string(out)) != "true" {
+		return fmt.Errorf("node %s has stopped", n.Name)
+	}
+	return nil
 }
 
 // judge reads a list of nodes.
