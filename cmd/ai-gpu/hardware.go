@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/agent"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/passthrough"
 )
 
@@ -34,6 +35,7 @@ func claim(a *agent.Agent) error {
 		return err
 	}
 	a.CDIKind = passthrough.CDIKind
+	a.Watch = func(ctx context.Context, show func(model.State) error) error { return m.Watch(ctx, a.Spec, show) }
 	return m.WriteCDI(a.State)
 }
 

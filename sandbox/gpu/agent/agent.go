@@ -40,6 +40,8 @@ type Agent struct {
 	// CDIKind is how containers get real GPUs: as kind=UUID, by CDI. Without,
 	// GPUs are simulated, and containers get what shows them.
 	CDIKind string
+	// Watch shows real GPUs anew whenever they change, until ctx ends.
+	Watch func(ctx context.Context, show func(model.State) error) error
 
 	Proc         string // the processes of the node: "/proc"
 	PodResources string // holders.DefaultSocket
@@ -87,7 +89,21 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.Metrics != "" {
 		group.Go(func() error { return a.serveMetrics(ctx, r) })
 	}
+	if a.Watch != nil {
+		group.Go(func() error { return a.Watch(ctx, a.see(r)) })
+	}
 	return group.Wait()
+}
+
+// see shows real GPUs as they are now, and with the next change again if that
+// fails.
+func (a *Agent) see(r *readings) func(model.State) error {
+	return func(s model.State) error {
+		if err := r.seen(s); err != nil {
+			a.Log.Error("the GPUs are not shown", "error", err)
+		}
+		return nil
+	}
 }
 
 // begin shows the GPUs for the first time, with the faults of before.

@@ -71,6 +71,34 @@ func TestFaultsAreTold(t *testing.T) {
 	}
 }
 
+// Real GPUs are shown as their driver has them, whatever the file of faults
+// says.
+func TestRealGPUsAreShownAsTheyAre(t *testing.T) {
+	r, shown, events := watched(t)
+	r.idle.Simulated = false
+	if err := r.failed(Faults{"GPU-a": {XID: 79}}); err != nil {
+		t.Fatal(err)
+	}
+	broken := model.State{Devices: []model.Device{{Index: 0, UUID: "GPU-a", Temperature: 50}, {Index: 1, UUID: "GPU-b", Fault: model.Fault{XID: 94}}}}
+	a := &Agent{Log: slog.New(slog.DiscardHandler)}
+	for range 2 {
+		if err := a.see(r)(broken); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := *shown; len(got) != 2 || got[0].Devices[0].Fault.XID != 0 || got[1].Devices[0].Temperature != 50 || got[1].Devices[1].Healthy() {
+		t.Errorf("published: %+v", got)
+	}
+	if len(*events) != 1 {
+		t.Errorf("events: %q, want one of XID 94", *events)
+	}
+	full := errors.New("no space left")
+	r.publish = func(model.State) error { return full }
+	if err := a.see(r)(model.State{}); err != nil {
+		t.Errorf("what cannot be shown now ended the agent: %v", err)
+	}
+}
+
 // An agent that starts again tells nobody of the faults of before, but shows
 // them.
 func TestOldFaultsAreNoNews(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // readings makes the state of what it is made of, and shows it when it
 // changes. It is safe for concurrent use.
 type readings struct {
-	idle    model.State // GPUs in order that do nothing
+	idle    model.State // simulated GPUs in order that do nothing, or real ones as they are
 	publish func(model.State) error
 	tell    func(before, after model.Device) // of a fault that changed
 
@@ -25,6 +25,14 @@ type readings struct {
 	shown   model.State
 	begun   bool // shown is what others see, and not what an agent before has left
 	meter   metrics.Meter
+}
+
+// seen takes real GPUs as they are now.
+func (r *readings) seen(s model.State) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.idle = s
+	return r.show()
 }
 
 // failed takes the faults of now.

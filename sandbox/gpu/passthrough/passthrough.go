@@ -26,6 +26,8 @@ type Machine struct {
 	CDIDir     string // CDIDir
 	Hook       string // the program that CDI's hooks run
 	Log        *slog.Logger
+
+	last model.State // that Watch has shown; its own
 }
 
 // CDIDir is where containerd looks for CDI specs.
