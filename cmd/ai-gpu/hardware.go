@@ -16,7 +16,10 @@ import (
 )
 
 // hardware fills in the GPUs of the machine that are this node's.
-func hardware(_ context.Context, a *agent.Agent) error {
+func hardware(ctx context.Context, a *agent.Agent) error {
+	if err := passthrough.CheckRuntime(ctx); err != nil {
+		return err
+	}
 	m, err := passthrough.Open(a.Log)
 	if err != nil {
 		return err
