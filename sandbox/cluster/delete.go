@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 )
 
 // Delete removes a sandbox: its containers and their volumes, its entries in
@@ -51,13 +53,37 @@ func (r *removal) once(ctx context.Context) error {
 	for _, c := range containers {
 		args = append(args, c.Name)
 	}
-	if _, err := r.manager.Engine.Run(ctx, nil, args...); err != nil {
+	_, err = r.manager.Engine.Run(ctx, nil, args...)
+	if err != nil && ctx.Err() == nil && r.manager.thaw(ctx, containers) {
+		_, err = r.manager.Engine.Run(ctx, nil, args...)
+	}
+	if err != nil {
 		return fmt.Errorf("remove the containers of %q: %w", r.name, err)
 	}
 	for _, c := range containers {
 		r.gone[c.Name] = true
 	}
 	return nil
+}
+
+// thawScript lets go what is frozen in the containers that are named.
+const thawScript = `for id in "$@"; do
+  find /machine/freezer -path "*$id*" -name freezer.state | while read -r f; do echo THAWED >"$f"; done
+done`
+
+// thaw lets go what a node's runtime has frozen while it changed a pod, and
+// says whether it could. With cgroup v1 a frozen process does not even die of
+// SIGKILL, and neither does the node whose end came between.
+func (m *Manager) thaw(ctx context.Context, containers []engine.Container) bool {
+	if m.Engine.CgroupVersion != 1 {
+		return false
+	}
+	args := []string{"run", "--rm", "--privileged", "--volume", "/sys/fs/cgroup:/machine", "--entrypoint", "sh", containers[0].Image, "-c", thawScript, "sh"}
+	for _, c := range containers {
+		args = append(args, c.ID)
+	}
+	_, err := m.Engine.Finish(ctx, args...)
+	return err == nil
 }
 
 // removalPause is the pause between two looks for containers.

@@ -15,6 +15,7 @@ import (
 
 // Container is what the engine knows of one container.
 type Container struct {
+	ID      string
 	Name    string
 	Labels  map[string]string
 	Image   string // the reference it was made from
@@ -55,6 +56,7 @@ func (e *Engine) Inspect(ctx context.Context, network string, names ...string) (
 
 func parseContainers(out []byte, network string) ([]Container, error) {
 	var raw []struct {
+		ID      string `json:"Id"`
 		Name    string
 		Created time.Time
 		State   struct {
@@ -78,6 +80,7 @@ func parseContainers(out []byte, network string) ([]Container, error) {
 	containers := make([]Container, len(raw))
 	for i, r := range raw {
 		containers[i] = Container{
+			ID:      r.ID,
 			Name:    strings.TrimPrefix(r.Name, "/"),
 			Labels:  r.Config.Labels,
 			Image:   r.Config.Image,
