@@ -83,18 +83,11 @@ func (e *ImageError) Is(target error) bool { return target == ErrImageUnavailabl
 type NotNodeImageError struct {
 	Image   string
 	Missing []string // files and programs
-	Err     error    // nil where the image could be looked into
 }
 
 func (e *NotNodeImageError) Error() string {
-	text := fmt.Sprintf("image %s is no kind node image: it lacks %s", e.Image, strings.Join(e.Missing, ", "))
-	if e.Err != nil {
-		text += fmt.Sprintf(" (%v)", e.Err)
-	}
-	return text
+	return fmt.Sprintf("image %s is no kind node image: it lacks %s", e.Image, strings.Join(e.Missing, ", "))
 }
-
-func (e *NotNodeImageError) Unwrap() error { return e.Err }
 
 // CreateError is a sandbox that could not be made. Nothing of it is left
 // unless Retained.

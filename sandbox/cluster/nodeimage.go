@@ -128,6 +128,7 @@ func (m *Manager) ensureImage(ctx context.Context, image *nodeImage) error {
 // trusted says whether an image bears the name of those that are node images:
 // kind's and ours, whose tag is the version.
 func trusted(ref string) bool {
+	ref = strings.TrimPrefix(ref, "localhost/") // as podman names what has no registry
 	_, _, ok := parseMinor(tag(ref))
 	return ok && (strings.HasPrefix(ref, "kindest/node:") || strings.HasPrefix(ref, LocalImages+":"))
 }
@@ -136,6 +137,9 @@ func trusted(ref string) bool {
 var nodePrograms = []string{
 	"bash", "tar", "systemctl", "journalctl", "containerd", "ctr", "crictl", "kubeadm", "kubelet", "kubectl", "iptables", "ip", "mount",
 }
+
+// noProgram is what engines say of an image that lacks what is to be run.
+var noProgram = regexp.MustCompile(`(?i)executable file .*not found|no such file or directory`)
 
 // lookScript prints the version that an image tells, and what it lacks.
 const lookScript = `cat /kind/version 2>/dev/null || echo
@@ -146,11 +150,11 @@ for p in "$@"; do command -v "$p" >/dev/null || echo "$p"; done`
 func (m *Manager) inspectImage(ctx context.Context, image *nodeImage) error {
 	out, err := m.Engine.Finish(ctx, append([]string{"run", "--rm", "--entrypoint", "sh", image.ref, "-c", lookScript, "sh"}, nodePrograms...)...)
 	var failed *engine.CommandError
-	if errors.As(err, &failed) {
-		return &NotNodeImageError{Image: image.ref, Missing: []string{"a shell"}, Err: err}
+	if errors.As(err, &failed) && noProgram.MatchString(failed.Stderr) {
+		return &NotNodeImageError{Image: image.ref, Missing: []string{"a shell"}}
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("look into image %s: %w", image.ref, err)
 	}
 	version, rest, _ := strings.Cut(string(out), "\n")
 	missing := strings.Fields(rest)

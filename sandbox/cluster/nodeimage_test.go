@@ -8,6 +8,7 @@ import (
 
 	"sigs.k8s.io/kind/pkg/apis/config/defaults"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine/enginetest"
 )
 
@@ -65,9 +66,14 @@ func TestEnsureImage(t *testing.T) {
 		{"the image tells it", "my/node:latest", `case "$1" in image) echo sha256:1 ;; run) echo v1.35.1 ;; esac`, "v1.35.1", nil},
 		{"the tag is wrong", "my/node:v1.36.3", `case "$1" in image) echo sha256:1 ;; run) echo v1.35.1 ;; esac`, "v1.35.1", nil},
 		{"no network", "kindest/node:v1.37.0", `echo no such host >&2; exit 1`, "", func(err error) bool { return errors.Is(err, ErrImageUnavailable) }},
-		{"no node image", "python:3", `case "$1" in image) echo sha256:1 ;; run) exit 1 ;; esac`, "", func(err error) bool {
+		{"podman puts a name before it", "localhost/kubectl-ai/node:v1.36.3", `echo sha256:1`, "v1.36.3", nil},
+		{"an engine that runs nothing", "my/node:v1", `case "$1" in image) echo sha256:1 ;; run) echo "setrlimit: not permitted" >&2; exit 126 ;; esac`, "", func(err error) bool {
+			var failed *engine.CommandError
+			return errors.As(err, &failed) && strings.Contains(err.Error(), "look into image my/node:v1")
+		}},
+		{"no node image", "python:3", `case "$1" in image) echo sha256:1 ;; run) echo 'exec: "sh": executable file not found in $PATH' >&2; exit 127 ;; esac`, "", func(err error) bool {
 			var wrong *NotNodeImageError
-			return errors.As(err, &wrong) && slices.Equal(wrong.Missing, []string{"a shell"}) && wrong.Err != nil
+			return errors.As(err, &wrong) && slices.Equal(wrong.Missing, []string{"a shell"})
 		}},
 		{"half a node image", "my/node:v1", `case "$1" in image) echo sha256:1 ;; run) printf '\nkubeadm\ncrictl\n' ;; esac`, "", func(err error) bool {
 			var wrong *NotNodeImageError
