@@ -69,7 +69,7 @@ func TestNodesThatCannotBe(t *testing.T) {
 		"--node gpus": "KEY=VALUE", "--node gpus=1,gpus=2": "twice", "--node count=40": "count=40", "--node count=20 --node count=20": "40",
 		"--mig " + file("layout.yaml", "version: v1\nmig-configs: {a: [{devices: all, mig-enabled: true, mig-devices: {3g.40gb: 3}}]}"): "at most 2",
 		"--profile " + file("board.yaml", "name: x\n"):    "product",
-		"--profile " + file("typo.yaml", "proflie: x\n"):     "proflie",
+		"--profile " + file("typo.yaml", "proflie: x\n"):  "proflie",
 		"--profile " + filepath.Join(dir, "missing.yaml"): "missing.yaml",
 	} {
 		if got, err := parsedNodes(t, strings.Fields(args)...); err == nil || !strings.Contains(err.Error(), says) {

@@ -2,14 +2,10 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/delta"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/generation"
@@ -64,13 +60,8 @@ func (a *Agent) vet(ctx context.Context, c *client) error {
 	return a.check.Check(ctx, python.Change{Before: a.store.Path(current), Dir: a.store.Next(), Paths: c.puts})
 }
 
-// take adds a frame to the generation under way. Files that are complete in
-// it are written several at a time, since each takes a dozen system calls.
 func (a *Agent) take(c *client, m *wire.Prepare) error {
 	changes := tree.Changes{Deletes: m.Deletes}
-	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
-	var err error
 	for i := range m.Puts {
 		p := &m.Puts[i]
 		entry := tree.Entry{Path: p.Path, Kind: p.Kind, Size: p.Size, Sum: p.Sum, Target: p.Target}
@@ -80,40 +71,17 @@ func (a *Agent) take(c *client, m *wire.Prepare) error {
 			changes.Puts = append(changes.Puts, entry)
 			c.puts = append(c.puts, p.Path)
 		}
-		switch {
-		case p.Have || p.Kind == tree.Link:
-		case whole(p):
-			group.Go(func() error { return named(p, a.receive(p, entry)) })
-		default:
-			err = named(p, a.receivePart(c, p, entry))
+		if p.Have || p.Kind == tree.Link {
+			continue
 		}
-		if err != nil {
-			break
+		if err := a.receive(c, p, entry); err != nil {
+			return fmt.Errorf("%s: %w", p.Path, err)
 		}
-	}
-	if err = errors.Join(err, group.Wait()); err != nil {
-		return err
 	}
 	return a.store.Change(changes)
 }
 
-func named(p *wire.Put, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", p.Path, err)
-}
-
-// whole tells whether all of a file is in one frame.
-func whole(p *wire.Put) bool {
-	size := p.Offset
-	for _, part := range p.Parts {
-		size += part.Size
-	}
-	return p.Offset == 0 && size == p.Size
-}
-
-// content is a file that is on its way.
+// content is a file that is on its way in several frames.
 type content struct {
 	sum  [32]byte
 	to   *generation.Incoming
@@ -126,84 +94,56 @@ func (c *content) abort() {
 		return
 	}
 	c.to.Abort()
-	c.release()
-}
-
-func (c *content) release() {
 	if c.base != nil {
 		_ = c.base.Close()
 	}
 }
 
-// receive takes a file that is complete in its frame.
-func (a *Agent) receive(p *wire.Put, entry tree.Entry) error {
-	in, err := a.expect(p, entry)
-	if err != nil || in == nil {
-		return err
-	}
-	defer in.release()
-	if err := in.unfold(p); err != nil {
-		in.to.Abort()
-		return err
-	}
-	return in.to.Close()
-}
-
-// receivePart takes a part of a file that comes in several frames.
-func (a *Agent) receivePart(c *client, p *wire.Put, entry tree.Entry) error {
-	if p.Offset == 0 {
-		c.content.abort()
-		var err error
-		if c.content, err = a.expect(p, entry); err != nil {
-			return err
-		}
+// receive unfolds the parts of a put.
+func (a *Agent) receive(c *client, p *wire.Put, entry tree.Entry) error {
+	if p.Size > wire.MaxFile {
+		return &wire.TreeError{Path: p.Path, Reason: fmt.Sprintf("is larger than %d MiB", wire.MaxFile>>20)}
 	}
 	in := c.content
-	if in == nil || in.sum != p.Sum || in.size != p.Offset {
-		return nil // the rest of what was given up
-	}
-	if err := in.unfold(p); err != nil || in.size < p.Size {
-		return err
-	}
-	c.content = nil
-	in.release()
-	return in.to.Close()
-}
-
-// expect opens where a content goes, and what it is a difference to. It
-// returns nil when that is not there: the laptop sends the file whole when it
-// hears what is missing.
-func (a *Agent) expect(p *wire.Put, entry tree.Entry) (*content, error) {
-	if p.Size > wire.MaxFile {
-		return nil, &wire.TreeError{Path: p.Path, Reason: fmt.Sprintf("is larger than %d MiB", wire.MaxFile>>20)}
-	}
-	to, err := a.store.Receive(entry)
-	if err != nil {
-		return nil, err
-	}
-	in := &content{sum: p.Sum, to: to}
-	if p.Base != [32]byte{} {
-		if in.base, err = a.store.Open(p.Base); err != nil {
-			in.abort()
-			return nil, nil
+	if p.Offset == 0 {
+		in.abort()
+		c.content = nil
+		to, err := a.store.Receive(entry)
+		if err != nil {
+			return err
+		}
+		in = &content{sum: p.Sum, to: to}
+		c.content = in
+		if p.Base != [32]byte{} {
+			if in.base, err = a.store.Open(p.Base); err != nil {
+				// The laptop sends it whole when it hears what is missing.
+				in.abort()
+				c.content = nil
+				return nil
+			}
 		}
 	}
-	return in, nil
-}
-
-// unfold appends the parts of a put.
-func (c *content) unfold(p *wire.Put) error {
+	if in == nil || in.sum != p.Sum || in.size != p.Offset {
+		return nil // the rest of what was given up above
+	}
 	var base io.ReaderAt
-	if c.base != nil {
-		base = c.base
+	if in.base != nil {
+		base = in.base
 	}
 	for _, part := range p.Parts {
-		if c.size += part.Size; c.size > p.Size {
+		if in.size += part.Size; in.size > p.Size {
 			return &wire.TreeError{Path: p.Path, Reason: "is longer than announced"}
 		}
-		if err := delta.Unfold(c.to, part, base); err != nil {
+		if err := delta.Unfold(in.to, part, base); err != nil {
 			return err
 		}
 	}
-	return nil
+	if in.size < p.Size {
+		return nil
+	}
+	c.content = nil
+	if in.base != nil {
+		_ = in.base.Close()
+	}
+	return in.to.Close()
 }
