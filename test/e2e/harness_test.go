@@ -50,10 +50,19 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	config = filepath.Join(dir, "kubeconfig")
+	// Clusters that are there already, by their kubeconfig: while one test is
+	// written, nobody waits for new ones.
+	reused := os.Getenv("KUBECTL_AI_E2E_REUSE")
+	if reused != "" {
+		config = reused
+	}
 	for key, value := range map[string]string{"KUBECONFIG": config, "XDG_CACHE_HOME": filepath.Join(dir, "cache")} {
 		if err := os.Setenv(key, value); err != nil {
 			panic(err)
 		}
+	}
+	if reused != "" {
+		return m.Run()
 	}
 	for _, name := range []string{sandboxName, productionName} {
 		_ = exec.Command(plugin, "sandbox", "delete", "--name", name, "--yes").Run() // of a run that was killed

@@ -128,7 +128,7 @@ func TestRealGPUs(t *testing.T) {
 		}
 	})
 	t.Run("a pod that asks for none has none", func(t *testing.T) {
-		p := startPod(t, nodes[0], "none", first.Name, "cpu: 10m")
+		p := startPod(t, nodes[0], "none", first.Name, "memory: 64Mi")
 		if got := p.sh(t, "ls -d /dev/nvidia* 2>/dev/null || echo none"); got != "none" {
 			t.Errorf("it has\n%s", got)
 		}
