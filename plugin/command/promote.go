@@ -85,7 +85,12 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 
 func addEnvironment(cmd *cobra.Command, to *string) {
 	cmd.Flags().StringVar(to, "to", "", "environment of the bundle, such as production")
-	_ = cmd.RegisterFlagCompletionFunc("to", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	completeEnvironments(cmd, "to")
+}
+
+// completeEnvironments completes a flag with the environments of the bundle.
+func completeEnvironments(cmd *cobra.Command, flag string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		p, err := project.Load(dirArg(args))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -84,3 +84,14 @@ func (e *NoNamespaceError) Error() string {
 type DiffersError struct{ What, From string }
 
 func (e *DiffersError) Error() string { return e.What + " differs from " + e.From }
+
+// DifferenceError says that two states were compared, that they differ, and
+// that the caller wanted an exit code for it.
+type DifferenceError struct {
+	A, B  string
+	Count int
+}
+
+func (e *DifferenceError) Error() string {
+	return fmt.Sprintf("%s and %s differ in %d places", e.A, e.B, e.Count)
+}

@@ -19,6 +19,11 @@ func onlyAccess(err error) bool {
 
 var promoteEntries = []Entry{
 	{
+		ID: "PRO-020", Exit: ExitGate, Match: As[*DifferenceError](),
+		Next: Text("what differs is on stdout; without --exit-code it is no failure"),
+		Long: "diff --exit-code found differences. It is exit code 5, so that a script tells it from a comparison that could not be made.",
+	},
+	{
 		ID: "PRO-001", Exit: ExitPrecondition, Match: As[*promote.SandboxTargetError](),
 		Next: Text("set the environment's context in kubectl-ai.yaml to another cluster"),
 		Long: "A promotion into the cluster where the code is being edited would overwrite what dev runs there. Clusters are compared by address and by the UID of their kube-system namespace.",
