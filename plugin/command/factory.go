@@ -56,13 +56,44 @@ func (f *Factory) RESTConfig(context string) (*rest.Config, error) {
 		context = *f.Flags.Context
 	}
 	overrides.CurrentContext = context
+	if as := f.Flags.Impersonate; as != nil {
+		overrides.AuthInfo.Impersonate = *as
+	}
+	if timeout := f.Flags.Timeout; timeout != nil && *timeout != "0" {
+		overrides.Timeout = *timeout
+	}
+	if context == inCluster {
+		if raw, err := rules.Load(); err == nil && raw.Contexts[inCluster] == nil {
+			return f.podConfig()
+		}
+	}
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
 	if err != nil {
 		return nil, &explain.ContextError{Context: context, Err: err}
 	}
+	return f.tuned(config), nil
+}
+
+// inCluster is the context of a job that runs in the cluster that it changes:
+// its service account is who it is. A kubeconfig's own context of that name
+// comes first.
+const inCluster = "in-cluster"
+
+func (f *Factory) podConfig() (*rest.Config, error) {
+	config, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, &explain.ContextError{Context: inCluster, Err: err}
+	}
+	if as := f.Flags.Impersonate; as != nil {
+		config.Impersonate.UserName = *as
+	}
+	return f.tuned(config), nil
+}
+
+func (f *Factory) tuned(config *rest.Config) *rest.Config {
 	config.QPS = -1
 	config.UserAgent = "kubectl-ai/" + f.Version
-	return config, nil
+	return config
 }
 
 // Namespace returns the namespace that -n names, or "".

@@ -69,6 +69,7 @@ Exit codes: 1 the release did not come up (the current one stays what it was),
 	}
 	o.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.Rerun, "rerun", false, "run finished Jobs of the bundle again")
+	addEvents(cmd, f)
 	return cmd
 }
 

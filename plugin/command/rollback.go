@@ -43,6 +43,7 @@ that still runs goes on. The rollback is recorded as a release of its own.`,
 	}
 	o.addFlags(cmd)
 	cmd.Flags().IntVar(&o.Revision, "to-release", 0, "number of the release to bring back (default: the last good one)")
+	addEvents(cmd, f)
 	return cmd
 }
 

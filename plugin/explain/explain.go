@@ -102,6 +102,30 @@ func ByID(id string) (Entry, bool) {
 	return Entry{}, false
 }
 
+// ToldError is an error that the user was told already.
+type ToldError struct{ Err error }
+
+func (e *ToldError) Error() string { return e.Err.Error() }
+func (e *ToldError) Unwrap() error { return e.Err }
+
+// Tell reports an error as a line of --events json, and returns it so that it
+// is not printed again.
+func Tell(s term.Streams, err error) error {
+	if err == nil || errors.Is(err, Interrupted) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	e := Find(err)
+	event := term.Event{Kind: "Failed", ID: e.ID, Message: err.Error(), ExitCode: e.Exit}
+	if e.Cause != nil {
+		event.Cause = e.Cause(err)
+	}
+	if e.Next != nil {
+		event.Next = e.Next(err)
+	}
+	s.Emit(event)
+	return &ToldError{err}
+}
+
 // Print writes an error as the user sees it, once, and returns the exit code.
 func Print(w io.Writer, err error) int {
 	if err == nil {
@@ -112,6 +136,10 @@ func Print(w io.Writer, err error) int {
 		return ExitInterrupted
 	}
 	e := Find(err)
+	var told *ToldError
+	if errors.As(err, &told) {
+		return e.Exit
+	}
 	head := "error"
 	if e.ID != "" {
 		head = "error[" + e.ID + "]"

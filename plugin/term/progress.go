@@ -41,9 +41,12 @@ func (p *Progress) Start(step string) {
 	defer p.mu.Unlock()
 	p.step, p.started = step, time.Now()
 	p.stop, p.stopped = make(chan struct{}), make(chan struct{})
-	if p.live {
+	switch {
+	case p.streams.Events:
+		p.streams.Emit(Event{Kind: "Started", Step: step})
+	case p.live:
 		p.draw()
-	} else {
+	default:
 		p.streams.Talk("• %s", step)
 	}
 	go p.tick(p.stop, p.stopped)
@@ -109,7 +112,15 @@ func (p *Progress) End(err error) {
 	if p.live {
 		_, _ = fmt.Fprint(p.streams.ErrOut, clearLine)
 	}
-	p.streams.Talk("%s %s (%s)", mark, step, elapsed(p.started))
+	if p.streams.Events {
+		e := Event{Kind: "Finished", Step: step, Seconds: time.Since(p.started).Seconds()}
+		if err != nil {
+			e.Error = err.Error()
+		}
+		p.streams.Emit(e)
+	} else {
+		p.streams.Talk("%s %s (%s)", mark, step, elapsed(p.started))
+	}
 	p.mu.Unlock()
 	close(stop)
 	<-stopped

@@ -25,11 +25,13 @@ var ErrDeclined = errors.New("declined")
 // Streams are a command's standard streams.
 type Streams struct {
 	genericiooptions.IOStreams
+	// Events makes talk JSON lines (Event) in place of words.
+	Events bool
 }
 
 // System returns the streams of this process.
 func System() Streams {
-	return Streams{genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}}
+	return Streams{IOStreams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}}
 }
 
 func isTerminal(stream any) bool {
@@ -40,7 +42,7 @@ func isTerminal(stream any) bool {
 // IsTerminal says whether talk is read by a person on a terminal that can
 // redraw a line.
 func (s Streams) IsTerminal() bool {
-	return isTerminal(s.ErrOut) && os.Getenv("TERM") != "dumb"
+	return !s.Events && isTerminal(s.ErrOut) && os.Getenv("TERM") != "dumb"
 }
 
 // InTerminal says whether somebody can answer a question.
@@ -63,6 +65,10 @@ func (s Streams) Color() bool { return s.IsTerminal() && os.Getenv("NO_COLOR") =
 
 // Talk writes a line for people to stderr.
 func (s Streams) Talk(format string, args ...any) {
+	if s.Events {
+		s.Emit(Event{Kind: "Note", Message: strings.TrimSpace(fmt.Sprintf(format, args...))})
+		return
+	}
 	_, _ = fmt.Fprintf(s.ErrOut, format+"\n", args...)
 }
 
