@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,160 +19,116 @@ import (
 type Options struct {
 	// Manager is the field manager, such as kubectl-ai.
 	Manager string
-	// Owned says whether an object that exists may be changed. Nil: all.
-	Owned func(live *unstructured.Unstructured) bool
-	// Receipts prove objects unchanged without asking for each; Selector
-	// is the label selector that all objects with a receipt carry.
+	// Owned says whether an object that exists may be changed. What it is
+	// given may be no more than the object's metadata. Nil: all.
+	Owned func(ref Ref, live metav1.Object) bool
+	// Receipts prove objects unchanged without asking for each, with Members:
+	// all objects with a receipt are among those.
 	Receipts map[Ref]Receipt
-	Selector string
+	Members  *Members
+	// TakeOver names field managers whose fields become ours where they
+	// conflict. An object is only forced when all its conflicts are with them.
+	TakeOver []string
 }
 
 // Diff asks the server what applying the objects would change, in parallel,
-// and writes nothing. Objections to all objects come back joined:
-// *ConflictError, *ForeignError, *UnservedError, *ObjectError. A change that
-// is immutable is no objection here but a Replace in the plan.
+// and writes nothing. It asks for as little as can be:
+//
+//   - One LIST of metadata a kind and namespace proves what its receipt fits
+//     unchanged, and says what is new.
+//   - A dry run, and a look at the live object, for every change to an object
+//     that exists.
+//   - A dry run for the first new object of a kind in a namespace; the others
+//     are created like it.
+//   - Objects whose namespace or CRD comes along cannot be asked for: the
+//     first of a kind is tried in the namespace default, and instances of a
+//     CRD are checked against its schema.
+//
+// Objections to all objects come back joined: *ConflictError, *ForeignError,
+// *UnservedError, *ObjectError. A change that is immutable is no objection
+// here but a Replace in the plan.
 func (c *Client) Diff(ctx context.Context, objects []*unstructured.Unstructured, o Options) (*Plan, error) {
 	sorted := slices.Clone(objects)
 	Sort(sorted)
 	plan := &Plan{Changes: make([]Change, len(sorted)), mask: NewMasker()}
-	for _, obj := range sorted {
+	for i, obj := range sorted {
 		plan.mask.Learn(obj)
+		plan.Changes[i] = Change{Ref: RefOf(obj), Want: obj}
 	}
-	absent, err := c.absentNamespaces(ctx, sorted)
-	if err != nil {
+	if o.Members == nil {
+		o.Members = c.Members("")
+	}
+	s := &survey{client: c, options: o, plan: plan, defined: definitions(sorted), absent: map[string]bool{}}
+	s.sum()
+	s.place()
+	if err := s.look(ctx); err != nil {
 		return nil, err
 	}
-	proven, err := c.prove(ctx, sorted, o)
-	if err != nil {
+	// Namespaces first: whether they are there decides how the others are asked.
+	spaces := slices.IndexFunc(plan.Changes, func(c Change) bool { return !isNamespace(c.Ref) })
+	if spaces < 0 {
+		spaces = len(plan.Changes)
+	}
+	if err := s.ask(ctx, 0, spaces); err != nil {
 		return nil, err
 	}
-	defined := crdScopes(sorted)
-	objections := make([]error, len(sorted))
+	for _, change := range plan.Changes[:spaces] {
+		if change.Action == Create {
+			s.absent[change.Ref.Name] = true
+		}
+	}
+	if err := s.ask(ctx, spaces, len(plan.Changes)); err != nil {
+		return nil, err
+	}
+	return plan, errors.Join(s.objections...)
+}
+
+// ask fills the changes from..to in, as many at once as the server likes.
+func (s *survey) ask(ctx context.Context, from, to int) error {
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(concurrency)
-	for i, want := range sorted {
-		ref := RefOf(want)
-		change := &plan.Changes[i]
-		*change = Change{Ref: ref, Want: want}
-		if receipt, ok := proven[ref]; ok {
-			change.Action, change.receipt = Unchanged, &receipt
+	for i := from; i < to; i++ {
+		question := s.decide(i)
+		if question == nil {
 			continue
 		}
 		group.Go(func() error {
-			err := c.ask(gctx, change, o, func() string {
-				if _, ok := defined[ref.GroupKind()]; ok {
-					return "checked when its CRD is served"
-				}
-				return ""
-			}, absent)
+			err := question(gctx)
 			if gctx.Err() != nil {
 				return context.Cause(gctx)
 			}
-			objections[i] = plan.mask.objection(err)
+			s.objections[i] = s.plan.mask.objection(err)
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return plan, errors.Join(objections...)
+	return group.Wait()
 }
 
-// ask fills a change in: what is there, and what the server would make of it.
-func (c *Client) ask(ctx context.Context, change *Change, o Options, crd func() string, absent map[string]bool) error {
-	resource, err := c.of(change.Want)
-	if isUnserved(err) && crd() != "" {
-		change.Action, change.Unverified = Create, crd()
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if absent[change.Ref.Namespace] {
-		change.Action, change.Unverified = Create, "checked when its namespace exists"
-		return nil
-	}
-	live, err := resource.Get(ctx, change.Ref.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		live = nil
-	case err != nil:
-		return &ObjectError{Action: "read", Ref: change.Ref, Err: err}
-	}
-	if live != nil && o.Owned != nil && !o.Owned(live) {
-		return &ForeignError{Ref: change.Ref, Managers: managers(live)}
-	}
-	change.Live = live
-	result, err := patch(ctx, resource, change.Want, o.Manager, true)
-	if err != nil {
-		if fields := immutableFields(err); live != nil && len(fields) > 0 {
-			change.Action, change.Immutable = Replace, fields
-			return nil
+// unchanged says whether the server would leave an object as it is.
+func unchanged(live, result *unstructured.Unstructured) bool {
+	return reflect.DeepEqual(significant(live), significant(result))
+}
+
+// kept are the metadata fields that the server keeps for itself.
+var kept = []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"}
+
+// significant returns an object's fields without what the server keeps for
+// itself. The maps below are those of the object.
+func significant(obj *unstructured.Unstructured) map[string]any {
+	out := maps.Clone(obj.Object)
+	delete(out, "status")
+	if metadata, ok := out["metadata"].(map[string]any); ok {
+		metadata = maps.Clone(metadata)
+		for _, field := range kept {
+			delete(metadata, field)
 		}
-		if conflict := conflictOf(change.Ref, err); conflict != nil {
-			return conflict
-		}
-		return &ObjectError{Action: "dry run of", Ref: change.Ref, Err: err}
+		out["metadata"] = metadata
 	}
-	change.Result = result
-	switch {
-	case live == nil:
-		change.Action = Create
-	case reflect.DeepEqual(significant(live).Object, significant(result).Object):
-		change.Action = Unchanged
-	default:
-		change.Action = Update
-	}
-	return nil
-}
-
-// absentNamespaces returns the namespaces that the objects bring along and
-// that do not exist yet.
-func (c *Client) absentNamespaces(ctx context.Context, objects []*unstructured.Unstructured) (map[string]bool, error) {
-	absent := map[string]bool{}
-	for _, obj := range objects {
-		if !isNamespace(RefOf(obj)) {
-			continue
-		}
-		_, err := c.Get(ctx, RefOf(obj))
-		if apierrors.IsNotFound(err) {
-			absent[obj.GetName()] = true
-		} else if err != nil {
-			return nil, &ObjectError{Action: "read", Ref: RefOf(obj), Err: err}
-		}
-	}
-	return absent, nil
-}
-
-type patcher interface {
-	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, options metav1.PatchOptions, subresources ...string) (*unstructured.Unstructured, error)
-}
-
-// patch applies one object. Conflicts are never forced.
-func patch(ctx context.Context, resource patcher, obj *unstructured.Unstructured, manager string, dryRun bool) (*unstructured.Unstructured, error) {
-	body, err := json.Marshal(obj.Object)
-	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	options := metav1.PatchOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict}
-	if dryRun {
-		options.DryRun = []string{metav1.DryRunAll}
-	}
-	return resource.Patch(ctx, obj.GetName(), types.ApplyPatchType, body, options)
-}
-
-// significant returns a copy without what the server keeps for itself.
-func significant(obj *unstructured.Unstructured) *unstructured.Unstructured {
-	out := obj.DeepCopy()
-	for _, field := range []string{"managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"} {
-		unstructured.RemoveNestedField(out.Object, "metadata", field)
-	}
-	delete(out.Object, "status")
 	return out
 }
 
 // managers returns who wrote an object, each once.
-func managers(obj *unstructured.Unstructured) []string {
+func managers(obj metav1.Object) []string {
 	var out []string
 	for _, f := range obj.GetManagedFields() {
 		if f.Subresource == "" && !slices.Contains(out, f.Manager) {
@@ -180,4 +136,18 @@ func managers(obj *unstructured.Unstructured) []string {
 		}
 	}
 	return out
+}
+
+// body is an object as it is sent; with a UID, only that very object takes it.
+func body(obj *unstructured.Unstructured, uid types.UID) ([]byte, error) {
+	content := obj.Object
+	if metadata, ok := content["metadata"].(map[string]any); ok && uid != "" {
+		content, metadata = maps.Clone(content), maps.Clone(metadata)
+		metadata["uid"], content["metadata"] = string(uid), metadata
+	}
+	raw, err := json.Marshal(content)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return raw, nil
 }

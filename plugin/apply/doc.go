@@ -5,9 +5,13 @@
 // Invariants:
 //   - Diff writes nothing. All its objections are returned together, so that
 //     nothing has been written when one object of many is refused.
+//   - What is the same is not asked for: a receipt of the last apply and one
+//     LIST of metadata a kind and namespace prove it. The requests of a plan
+//     grow with what changed, not with the bundle.
 //   - Apply writes what a Plan says and no more: an unchanged object costs no
-//     request. Conflicts are never forced; a changed object carries the UID
-//     that was seen, so that a recreated one is not overwritten.
+//     request. A changed object carries the UID that was seen, so that a
+//     recreated one is not overwritten.
+//   - Conflicts are decided per field manager and never forced unasked.
 //   - Wait watches and does not poll. A Job counts when all its ranks are
 //     Ready or it is complete, not when it was started.
 //

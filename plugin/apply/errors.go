@@ -6,32 +6,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-// FieldConflict is a field that somebody else owns with another value.
-type FieldConflict struct {
-	Field   string // .spec.replicas
-	Manager string // "kubectl" using apps/v1
-}
-
-// ConflictError says that other field managers own what an object wants to
-// set. Nothing was written.
-type ConflictError struct {
-	Ref    Ref
-	Fields []FieldConflict
-	Err    error
-}
-
-func (e *ConflictError) Error() string {
-	parts := make([]string, len(e.Fields))
-	for i, f := range e.Fields {
-		parts[i] = fmt.Sprintf("%s belongs to %s", f.Field, f.Manager)
-	}
-	return fmt.Sprintf("%s: %s", e.Ref, strings.Join(parts, ", "))
-}
-
-func (e *ConflictError) Unwrap() error { return e.Err }
 
 // ForeignError says that an object exists already and belongs to someone else.
 type ForeignError struct {
@@ -75,31 +50,19 @@ func (e *ObjectError) Error() string {
 
 func (e *ObjectError) Unwrap() error { return e.Err }
 
+// objectionTo is an *ObjectError, unless the error names the object itself.
+func objectionTo(action string, ref Ref, err error) error {
+	var conflict *ConflictError
+	var object *ObjectError
+	if err == nil || errors.As(err, &conflict) || errors.As(err, &object) || isUnserved(err) {
+		return err
+	}
+	return &ObjectError{Action: action, Ref: ref, Err: err}
+}
+
 func isUnserved(err error) bool {
 	var unserved *UnservedError
 	return errors.As(err, &unserved)
-}
-
-// conflictOf returns the conflict that a server-side apply met, or nil.
-func conflictOf(r Ref, err error) *ConflictError {
-	var status apierrors.APIStatus
-	if !apierrors.IsConflict(err) || !errors.As(err, &status) || status.Status().Details == nil {
-		return nil
-	}
-	conflict := &ConflictError{Ref: r, Err: err}
-	for _, cause := range status.Status().Details.Causes {
-		if cause.Type != metav1.CauseTypeFieldManagerConflict {
-			continue
-		}
-		conflict.Fields = append(conflict.Fields, FieldConflict{
-			Field:   cause.Field,
-			Manager: strings.TrimPrefix(cause.Message, "conflict with "),
-		})
-	}
-	if len(conflict.Fields) == 0 {
-		return nil
-	}
-	return conflict
 }
 
 // immutableFields returns the fields of an object that may not change in
@@ -121,12 +84,22 @@ func immutableFields(err error) []string {
 	return fields
 }
 
+// immutableWords are those of Kubernetes' own validation, and "is immutable",
+// which is also what the transition rules of CRDs say (JobSet, TrainJob).
+var immutableWords = []string{
+	"is immutable",
+	"are immutable",
+	"updates to statefulset spec for fields other than",
+	"pod updates may not change fields other than",
+	"may not change once set",              // Service
+	"cannot change roleRef",                // RoleBinding
+	"may not be changed in an update",      // PriorityClass
+	"updates to parameters are forbidden",  // StorageClass
+	"updates to provisioner are forbidden", // StorageClass
+}
+
 func saysImmutable(message string) bool {
-	for _, words := range []string{
-		"field is immutable",
-		"updates to statefulset spec for fields other than",
-		"pod updates may not change fields other than",
-	} {
+	for _, words := range immutableWords {
 		if strings.Contains(message, words) {
 			return true
 		}

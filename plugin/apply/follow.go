@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// retry is how long a watch that ended rests before it begins again.
-const retry = 500 * time.Millisecond
+// pause is how long a watch that ended rests before it begins again.
+const pause = 500 * time.Millisecond
 
 // event is what a followed list says: a full list, or one object of it.
 type event struct {
@@ -35,7 +35,7 @@ func follow(ctx context.Context, resource dynamic.ResourceInterface, options met
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry):
+		case <-time.After(pause):
 		}
 	}
 	return nil

@@ -31,10 +31,17 @@ type Change struct {
 	// receipt proved unchanged.
 	Live *unstructured.Unstructured
 	// Result is the object as the server says it will be; nil where that
-	// could not be asked.
+	// was not asked.
 	Result *unstructured.Unstructured
-	// Unverified says why the server could not be asked, "" when it was.
+	// Unverified says what was done in place of asking the server, "" when it was
+	// asked.
 	Unverified string
+	// Like says that the object was not asked for: it is created like the first
+	// new one of its kind in its namespace.
+	Like bool
+	// Inherits says that fields of a manager that nobody is any more become ours:
+	// those that the bundle does not have are removed, which Result does not show.
+	Inherits bool
 	// Immutable lists the fields that make a Replace necessary.
 	Immutable []string
 	// receipt is what proved the object unchanged.
@@ -116,5 +123,5 @@ func (p *Plan) Split(pick func(Change) bool) (picked, others *Plan) {
 // Keep leaves an object as it is, although it is not there: its receipt is
 // what is known of it.
 func (change *Change) Keep(r Receipt) {
-	change.Action, change.receipt, change.Result, change.Unverified = Unchanged, &r, nil, ""
+	change.Action, change.receipt, change.Result, change.Unverified, change.Like = Unchanged, &r, nil, "", false
 }

@@ -1,17 +1,12 @@
 package apply
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 
-	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -28,8 +23,9 @@ type Receipt struct {
 
 // receiptOf leaves the sum of a Secret out: a hash of its values may be kept
 // where more people read than may read the Secret, and short values can be
-// guessed. So Secrets are always asked for.
-func receiptOf(want, live *unstructured.Unstructured) Receipt {
+// guessed. Who keeps the manifests of a release in a safe place fills the sum
+// in before he asks again; else Secrets are asked for.
+func receiptOf(want *unstructured.Unstructured, live metav1.Object) Receipt {
 	r := Receipt{
 		UID:             live.GetUID(),
 		ResourceVersion: live.GetResourceVersion(),
@@ -43,20 +39,27 @@ func receiptOf(want, live *unstructured.Unstructured) Receipt {
 
 // Sum returns the SHA-256 of an object as JSON with sorted keys.
 func Sum(obj *unstructured.Unstructured) string {
-	raw, err := json.Marshal(obj.Object)
-	if err != nil {
-		return "" // no JSON: no receipt
-	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:])
+	sum, _ := sumOf(obj)
+	return sum
 }
 
-// fits says whether a live object is as its receipt says. Any write changes
-// the resource version. Where a controller wrote the status since, the
-// generation tells that the spec is untouched, and labels and annotations,
-// which it does not count, are compared.
+// sumOf returns the sum and how long the JSON is.
+func sumOf(obj *unstructured.Unstructured) (sum string, size int) {
+	raw, err := json.Marshal(obj.Object)
+	if err != nil {
+		return "", 0 // no JSON: no receipt
+	}
+	digest := sha256.Sum256(raw)
+	return hex.EncodeToString(digest[:]), len(raw)
+}
+
+// fits says whether a live object is as its receipt says, for an object whose
+// sum is that of the receipt. Any write changes the resource version. Where a
+// controller wrote the status since, the generation tells that the spec is
+// untouched, and labels and annotations, which it does not count, are
+// compared.
 func (r Receipt) fits(want *unstructured.Unstructured, live metav1.Object) bool {
-	if r.UID == "" || r.UID != live.GetUID() || r.Sum == "" || r.Sum != Sum(want) || live.GetDeletionTimestamp() != nil {
+	if r.UID == "" || r.UID != live.GetUID() || live.GetDeletionTimestamp() != nil {
 		return false
 	}
 	if r.ResourceVersion == live.GetResourceVersion() {
@@ -73,68 +76,4 @@ func contains(all, some map[string]string) bool {
 		}
 	}
 	return true
-}
-
-// prove returns the objects whose receipts still fit.
-func (c *Client) prove(ctx context.Context, objects []*unstructured.Unstructured, o Options) (map[Ref]Receipt, error) {
-	if len(o.Receipts) == 0 || o.Selector == "" || c.Metadata == nil {
-		return nil, nil
-	}
-	type list struct {
-		resource  schema.GroupVersionResource
-		namespace string
-	}
-	lists := map[list]map[string]metav1.Object{}
-	where := map[Ref]list{}
-	for _, obj := range objects {
-		ref := RefOf(obj)
-		if _, ok := o.Receipts[ref]; !ok {
-			continue
-		}
-		resource, namespaced, err := c.Resource(obj.GroupVersionKind())
-		if err != nil {
-			continue // asked for one by one, and named there
-		}
-		l := list{resource: resource}
-		if namespaced {
-			l.namespace = ref.Namespace
-		}
-		lists[l], where[ref] = map[string]metav1.Object{}, l
-	}
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(concurrency)
-	for l, found := range lists {
-		group.Go(func() error {
-			live, err := c.Metadata.Resource(l.resource).Namespace(l.namespace).List(gctx, metav1.ListOptions{LabelSelector: o.Selector})
-			if err != nil {
-				if gctx.Err() != nil {
-					return context.Cause(gctx)
-				}
-				if apierrors.IsForbidden(err) {
-					return nil // then each object is asked for
-				}
-				return fmt.Errorf("list %s: %w", l.resource.Resource, err)
-			}
-			for i := range live.Items {
-				found[live.Items[i].Name] = &live.Items[i]
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	proven := map[Ref]Receipt{}
-	for _, obj := range objects {
-		ref := RefOf(obj)
-		receipt, ok := o.Receipts[ref]
-		if !ok {
-			continue
-		}
-		if live, ok := lists[where[ref]][ref.Name]; ok && receipt.fits(obj, live) {
-			receipt.ResourceVersion = live.GetResourceVersion()
-			proven[ref] = receipt
-		}
-	}
-	return proven, nil
 }

@@ -58,3 +58,6 @@ func Sort(objects []*unstructured.Unstructured) {
 		return int(StageOf(RefOf(a)) - StageOf(RefOf(b)))
 	})
 }
+
+// makesPods says whether objects of a kind start processes.
+func makesPods(r Ref) bool { return StageOf(r) >= StageWorkloads }

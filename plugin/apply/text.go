@@ -13,14 +13,29 @@ import (
 
 // WriteDiff writes what changes as a unified diff, object by object. Values
 // of Secrets are masked; fields that the server keeps are left out. Unchanged
-// objects are not shown.
+// objects are not shown, and new ones that are like the first of their kind
+// are counted.
 func (p *Plan) WriteDiff(w io.Writer) error {
+	like := map[string]int{}
+	var kinds []string
 	for _, c := range p.Changes {
+		if c.Like {
+			kind := Ref{Group: c.Ref.Group, Kind: c.Ref.Kind, Namespace: c.Ref.Namespace, Name: "…"}.String()
+			if like[kind]++; like[kind] == 1 {
+				kinds = append(kinds, kind)
+			}
+			continue
+		}
 		text, err := p.text(c)
 		if err != nil {
 			return fmt.Errorf("show %s: %w", c.Ref, err)
 		}
 		if _, err := io.WriteString(w, text); err != nil {
+			return err
+		}
+	}
+	for _, kind := range kinds {
+		if _, err := fmt.Fprintf(w, "create %d more of %s, like the first\n", like[kind], kind); err != nil {
 			return err
 		}
 	}
@@ -38,6 +53,8 @@ func (p *Plan) text(c Change) (string, error) {
 		fmt.Fprintf(&head, " (%s)", c.Unverified)
 	case len(c.Immutable) > 0:
 		fmt.Fprintf(&head, " (%s cannot change in place)", strings.Join(c.Immutable, ", "))
+	case c.Inherits:
+		head.WriteString(" (fields that kubectl apply set and the bundle does not have are removed)")
 	}
 	head.WriteByte('\n')
 	if c.Action == Prune {
@@ -68,7 +85,7 @@ func (p *Plan) lines(obj *unstructured.Unstructured) ([]string, error) {
 	if obj == nil {
 		return nil, nil
 	}
-	raw, err := yaml.Marshal(p.mask.Object(significant(obj)).Object)
+	raw, err := yaml.Marshal(significant(p.mask.Object(obj)))
 	if err != nil {
 		return nil, err
 	}

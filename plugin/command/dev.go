@@ -221,7 +221,7 @@ func (o *DevOptions) cleanup(ctx context.Context, f *Factory, t *target) error {
 		if err != nil {
 			return err
 		}
-		if t.owns(live) {
+		if t.owns(apply.RefOf(live), live) {
 			mine = append(mine, live)
 		}
 	}

@@ -19,15 +19,16 @@ import (
 
 // PromotionOptions are the flags that promote and rollback share.
 type PromotionOptions struct {
-	Dir     string
-	To      string
-	Yes     bool
-	DryRun  bool
-	Timeout time.Duration
-	Grace   time.Duration
-	Adopt   []string
-	Prune   []string
-	Output  string
+	Dir      string
+	To       string
+	Yes      bool
+	DryRun   bool
+	Timeout  time.Duration
+	Grace    time.Duration
+	Adopt    []string
+	Prune    []string
+	TakeOver []string
+	Output   string
 }
 
 // PromoteOptions are the arguments of `promote`.
@@ -50,8 +51,9 @@ ready, prunes what the bundle no longer holds, and records the release.
 A Job gets a name made of what it runs, so that another template is another run
 and the same one is none. An earlier Job that still runs is left running; a
 finished one stays for two releases. Namespaces, CRDs and volume claims are
-never pruned unasked. Objects that no release made are refused, conflicts with
-other managers are never forced. The same bundle again writes nothing.
+never pruned unasked. Objects that no release made are refused, and so are fields
+that another manager owns, unless --take-over names him. The same bundle again
+writes nothing.
 
 Exit codes: 1 the release did not come up (the current one stays what it was),
 2 usage, 3 the target is not ready, 4 not permitted, 124 --timeout ran out.`,
@@ -81,6 +83,7 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.Grace, "unschedulable-grace", apply.DefaultGrace, "how long a pod may fit on no node; more where nodes are made on demand")
 	cmd.Flags().StringArrayVar(&o.Adopt, "adopt", nil, "Kind/name of an object that exists and becomes the release's; may be repeated")
 	cmd.Flags().StringArrayVar(&o.Prune, "prune-also", nil, "Kind/name of an object that left the bundle and would be kept, such as a running Job; may be repeated")
+	cmd.Flags().StringArrayVar(&o.TakeOver, "take-over", nil, "field manager, such as kubectl-edit, whose fields become the release's where they conflict; may be repeated")
 	addOutput(cmd, &o.Output)
 }
 
@@ -132,7 +135,7 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) (*production, e
 	if err != nil {
 		return nil, err
 	}
-	p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond)}}
+	p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, TakeOver: o.TakeOver, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond)}}
 	return p, nil
 }
 

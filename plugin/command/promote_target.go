@@ -67,7 +67,7 @@ func openProduction(ctx context.Context, f *Factory, dir, environment string) (*
 		Target:   promote.Target{Project: r.project.Name, Environment: environment, Context: p.context, Server: config.Host, Namespace: r.namespace},
 		Reporter: p.progress,
 		Version:  version,
-		Who:      who(ctx, client),
+		Who:      func(ctx context.Context) string { return who(ctx, client) },
 		Now:      time.Now,
 	}
 	return p, client.Localize(r.objects, r.namespace)

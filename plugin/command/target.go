@@ -131,7 +131,7 @@ func (t *target) runtimes() []string {
 
 // owns tells an object that dev applied for this bundle from what others put
 // into the cluster, a release of the same bundle too.
-func (t *target) owns(live *unstructured.Unstructured) bool {
+func (t *target) owns(_ apply.Ref, live metav1.Object) bool {
 	return live.GetLabels()[inject.ProjectLabel] == t.project.Name &&
 		slices.ContainsFunc(live.GetManagedFields(), func(m metav1.ManagedFieldsEntry) bool {
 			return m.Manager == devManager && m.Operation == metav1.ManagedFieldsOperationApply

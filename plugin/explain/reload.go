@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/execstream"
@@ -89,8 +90,10 @@ further needs get, list and watch on pods and get on pods/log.`,
 	},
 	{
 		ID: "APPLY-001", Exit: ExitFailed, Match: As[*apply.ConflictError](),
-		Next: Text("kubectl get OBJECT -o yaml --show-managed-fields"),
-		Long: "Another field manager owns a field that the bundle sets. Nothing was forced and nothing was written. Remove the field from the bundle, or let the other manager go.",
+		Next: From(func(e *apply.ConflictError) string {
+			return fmt.Sprintf("remove the field from the bundle, or make it ours: kubectl ai promote … --take-over %s", strings.Join(e.Managers(), " --take-over "))
+		}),
+		Long: "Another field manager owns a field that the bundle sets. Nothing was forced and nothing was written. Where a controller sets the field, such as an autoscaler the replicas, it does not belong into the bundle. What a person changed by hand becomes the bundle's again with --take-over, for the managers that are named and no others.",
 	},
 	{
 		ID: "APPLY-002", Exit: ExitPrecondition, Match: As[*apply.UnservedError](),

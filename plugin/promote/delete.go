@@ -11,7 +11,7 @@ import (
 func (p *Promoter) deleteAll(ctx context.Context, doomed []former) []error {
 	errs := make([]error, len(doomed))
 	var group errgroup.Group
-	group.SetLimit(16)
+	group.SetLimit(32)
 	for i, f := range doomed {
 		group.Go(func() error {
 			_, errs[i] = p.Cluster.Delete(ctx, f.entry.Ref, f.live.GetUID())

@@ -26,7 +26,7 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 		APIVersion: release.APIVersion, Kind: release.Kind,
 		Project: p.Target.Project, Environment: p.Target.Environment, Namespace: p.Target.Namespace,
 		Revision: plan.Revision, BundleDigest: plan.Bundle, TreeDigest: plan.Tree, Images: plan.Images,
-		Who: p.Who, When: p.Now().UTC().Truncate(time.Second),
+		Who: p.Who(ctx), When: p.Now().UTC().Truncate(time.Second),
 		Context: p.Target.Context, Server: p.Target.Server, RollbackTo: plan.RollbackTo,
 	}
 	options := p.options(plan.state)

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
@@ -32,6 +34,9 @@ type Options struct {
 	Adopt []string
 	// PruneAlso names objects, as Kind/name, that would be kept otherwise.
 	PruneAlso []string
+	// TakeOver names field managers whose fields become the release's where they
+	// conflict.
+	TakeOver []string
 	// Rerun runs finished Jobs again under a name of their own.
 	Rerun bool
 	// Timeout bounds the wait for the workloads; 0: none.
@@ -48,8 +53,8 @@ type Promoter struct {
 	Reporter Reporter
 	// Version asks the server for its version.
 	Version func(ctx context.Context) (string, error)
-	// Who promotes, for the record.
-	Who string
+	// Who says who promotes, for the record.
+	Who func(ctx context.Context) string
 	Now func() time.Time
 }
 
@@ -72,6 +77,8 @@ type Plan struct {
 	starts    bool // something may start processes
 	prune     []former
 	state     *release.State
+	entries   map[apply.Ref]release.Entry // of the state's inventory
+	members   *apply.Members
 }
 
 // Nothing says that the target is where the bundle wants it, and recorded so.
@@ -101,7 +108,11 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	}
 	plan = &Plan{
 		Revision: max(state.Last, state.Pending) + 1, RollbackTo: b.RollbackTo,
-		Tree: b.Tree, Images: b.Images, state: state,
+		Tree: b.Tree, Images: b.Images, state: state, entries: map[apply.Ref]release.Entry{},
+		members: p.Cluster.Members(release.PartOf + "=" + p.id()),
+	}
+	for _, e := range state.Inventory {
+		plan.entries[e.Ref] = e
 	}
 	if err := p.prepare(ctx, plan, b); err != nil {
 		return nil, err
@@ -116,7 +127,7 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	if err := p.diff(ctx, plan); err != nil {
 		return plan, err
 	}
-	formers, err := p.formers(ctx, state, plan.objects)
+	formers, err := p.formers(ctx, plan)
 	if err != nil {
 		return plan, err
 	}
@@ -149,7 +160,7 @@ func (p *Promoter) prepare(ctx context.Context, plan *Plan, b Bundle) error {
 	if err := p.withNamespace(ctx, plan); err != nil {
 		return err
 	}
-	own(plan.objects, p.Target.Project, release.ID(p.Target.Project, p.Target.Namespace))
+	own(plan.objects, p.Target.Project, p.id())
 	apply.Sort(plan.objects)
 	plan.Bundle = release.BundleDigest(plan.objects)
 	var err error
@@ -157,31 +168,35 @@ func (p *Promoter) prepare(ctx context.Context, plan *Plan, b Bundle) error {
 	return err
 }
 
-// renew looks at the Jobs that exist already under their names: those that
-// are done run again when that is asked for.
+// renew looks at the Jobs of the release that exist already under their names:
+// those that are done run again when that is asked for.
 func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) error {
-	done := map[apply.Ref]bool{}
+	var jobs []apply.Ref
 	for _, obj := range plan.objects {
-		ref := apply.RefOf(obj)
-		if !isJob(ref) {
-			continue
+		if ref := apply.RefOf(obj); isJob(ref) {
+			jobs = append(jobs, ref)
 		}
-		live, err := p.Cluster.Get(ctx, ref)
+	}
+	found, err := plan.members.Find(ctx, jobs)
+	if apierrors.IsForbidden(err) {
+		return nil // preflight says so
+	}
+	if err != nil {
+		return err
+	}
+	done := map[apply.Ref]bool{}
+	for _, ref := range jobs {
+		e, known := plan.entries[ref]
+		live := found[ref]
 		switch {
-		case apierrors.IsNotFound(err):
-			if e, ok := plan.state.Find(ref); ok && again && e.UID != "" {
-				done[ref] = true // its TTL took it
-			}
+		case live == nil && known && again && e.UID != "":
+			done[ref] = true // its TTL took it
 			continue
-		case apierrors.IsForbidden(err):
-			continue // preflight says so
-		case err != nil:
-			return fmt.Errorf("read %s: %w", ref, err)
-		case !finished(live):
+		case live == nil, !finished(live):
 			continue
 		}
 		done[ref] = true
-		if e, ok := plan.state.Find(ref); !again && (!ok || e.Release != plan.state.Current) {
+		if !again && (!known || e.Release != plan.state.Current) {
 			plan.Notes = append(plan.Notes, fmt.Sprintf("%s ran already and is done; --rerun runs it again", ref.Short()))
 		}
 	}
@@ -198,6 +213,14 @@ func (p *Promoter) withNamespace(ctx context.Context, plan *Plan) error {
 	if slices.ContainsFunc(plan.objects, func(obj *unstructured.Unstructured) bool { return apply.RefOf(obj) == ref }) {
 		return nil
 	}
+	if len(plan.state.Inventory) > 0 {
+		// The record is kept in the namespace, so that is there; and the record
+		// knows whether a release made it.
+		if _, ours := plan.entries[ref]; ours {
+			plan.objects = append(plan.objects, namespaceObject(ref.Name))
+		}
+		return nil
+	}
 	live, err := p.Cluster.Get(ctx, ref)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -205,33 +228,44 @@ func (p *Promoter) withNamespace(ctx context.Context, plan *Plan) error {
 		return nil // preflight says so
 	case err != nil:
 		return fmt.Errorf("read namespace %s: %w", ref.Name, err)
-	case live.GetLabels()[release.PartOf] != release.ID(p.Target.Project, p.Target.Namespace):
+	case live.GetLabels()[release.PartOf] != p.id():
 		return nil
 	}
 	plan.objects = append(plan.objects, namespaceObject(ref.Name))
 	return nil
 }
 
+// id is that of the release's ApplySet.
+func (p *Promoter) id() string { return release.ID(p.Target.Project, p.Target.Namespace) }
+
+// options are those of every write, and of what is asked before.
 func (p *Promoter) options(state *release.State) apply.Options {
-	id := release.ID(p.Target.Project, p.Target.Namespace)
+	uids := state.Receipts()
 	return apply.Options{
-		Manager:  Manager,
-		Owned:    func(live *unstructured.Unstructured) bool { return owned(live, id, p.Options.Adopt) },
-		Receipts: state.Receipts(),
-		Selector: release.PartOf + "=" + id,
+		Manager: Manager,
+		Owned: func(ref apply.Ref, live metav1.Object) bool {
+			return owned(ref, live, uids[ref].UID, p.id(), p.Options.Adopt)
+		},
+		TakeOver: p.Options.TakeOver,
 	}
 }
 
 // owned says whether a live object belongs to the release, or to nobody else
-// that was written by us, or is adopted.
-func owned(live *unstructured.Unstructured, id string, adopt []string) bool {
-	if live.GetKind() == "Namespace" {
+// that was written by us, or is adopted. uid is of the object as the release
+// knew it, "" when it did not: one that was deleted and made anew by somebody
+// else is his, whatever labels it was given.
+func owned(ref apply.Ref, live metav1.Object, uid types.UID, id string, adopt []string) bool {
+	if ref.Group == "" && ref.Kind == "Namespace" {
 		return true // may be there before the first release, and is never pruned
 	}
-	if part, ok := live.GetLabels()[release.PartOf]; ok {
-		return part == id
+	part, member := live.GetLabels()[release.PartOf]
+	if member && part != id {
+		return false
 	}
-	if slices.Contains(adopt, apply.RefOf(live).Short()) {
+	if slices.Contains(adopt, ref.Short()) {
+		return true
+	}
+	if member && (uid == "" || uid == live.GetUID()) {
 		return true
 	}
 	return slices.ContainsFunc(live.GetManagedFields(), func(m fieldsEntry) bool {
@@ -240,7 +274,13 @@ func owned(live *unstructured.Unstructured, id string, adopt []string) bool {
 }
 
 func (p *Promoter) diff(ctx context.Context, plan *Plan) error {
-	changes, err := p.Cluster.Diff(ctx, plan.objects, p.options(plan.state))
+	options := p.options(plan.state)
+	options.Members = plan.members
+	var err error
+	if options.Receipts, err = p.receipts(ctx, plan); err != nil {
+		return err
+	}
+	changes, err := p.Cluster.Diff(ctx, plan.objects, options)
 	if err != nil {
 		if changes != nil {
 			err = errors.Join(append([]error{err}, changes.Immutables()...)...)
@@ -254,7 +294,7 @@ func (p *Promoter) diff(ctx context.Context, plan *Plan) error {
 	plan.starts = plan.state.Last != plan.state.Current || plan.state.Pending != 0
 	for i := range changes.Changes {
 		c := &changes.Changes[i]
-		if e, ok := plan.state.Find(c.Ref); ok && c.Action == apply.Create && wentByTTL(c.Want, e) {
+		if e, ok := plan.entries[c.Ref]; ok && c.Action == apply.Create && wentByTTL(c.Want, e) {
 			c.Keep(e.Receipt)
 			plan.Notes = append(plan.Notes, fmt.Sprintf("%s is done and its TTL removed it; --rerun runs it again", c.Ref.Short()))
 			continue
@@ -267,14 +307,51 @@ func (p *Promoter) diff(ctx context.Context, plan *Plan) error {
 	return nil
 }
 
+// receipts are those of the inventory. The inventory has no sums of Secrets,
+// because more people may read it; those of the current release are taken
+// from its manifests, which are kept in a Secret themselves.
+func (p *Promoter) receipts(ctx context.Context, plan *Plan) (map[apply.Ref]apply.Receipt, error) {
+	receipts := plan.state.Receipts()
+	var missing []*unstructured.Unstructured
+	for _, obj := range plan.objects {
+		e, ok := plan.entries[apply.RefOf(obj)]
+		if ok && e.UID != "" && e.Sum == "" && e.Release == plan.state.Current {
+			missing = append(missing, obj)
+		}
+	}
+	if len(missing) == 0 {
+		return receipts, nil
+	}
+	sent := missing
+	if plan.Bundle != plan.state.Bundle {
+		_, stored, err := p.Store.Get(ctx, plan.state.Current)
+		var lost *release.NotFoundError
+		if errors.As(err, &lost) {
+			return receipts, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		sent = stored
+	}
+	sums := make(map[apply.Ref]string, len(sent))
+	for _, obj := range sent {
+		if ref := apply.RefOf(obj); plan.entries[ref].Sum == "" {
+			sums[ref] = apply.Sum(obj)
+		}
+	}
+	for _, obj := range missing {
+		ref := apply.RefOf(obj)
+		receipt := receipts[ref]
+		receipt.Sum = sums[ref]
+		receipts[ref] = receipt
+	}
+	return receipts, nil
+}
+
 // wentByTTL says whether a Job that the inventory knows is missing because it
 // finished: a second training is never started for that.
 func wentByTTL(job *unstructured.Unstructured, e release.Entry) bool {
 	_, ttl, _ := unstructured.NestedInt64(job.Object, "spec", "ttlSecondsAfterFinished")
 	return isJob(e.Ref) && e.UID != "" && ttl
-}
-
-func isUnserved(err error) bool {
-	var unserved *apply.UnservedError
-	return errors.As(err, &unserved)
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -34,49 +32,32 @@ type former struct {
 
 // formers returns the objects of the inventory that are not wanted any more
 // and still there. What is gone, or was made anew by somebody else, is left
-// out.
-func (p *Promoter) formers(ctx context.Context, state *release.State, objects []*unstructured.Unstructured) ([]former, error) {
+// out. One LIST a kind and namespace says it, the one that Diff made.
+func (p *Promoter) formers(ctx context.Context, plan *Plan) ([]former, error) {
 	wanted := map[apply.Ref]bool{}
-	for _, obj := range objects {
+	for _, obj := range plan.objects {
 		wanted[apply.RefOf(obj)] = true
 	}
 	var entries []release.Entry
-	for _, e := range state.Inventory {
+	var refs []apply.Ref
+	for _, e := range plan.state.Inventory {
 		if !wanted[e.Ref] {
-			entries = append(entries, e)
+			entries, refs = append(entries, e), append(refs, e.Ref)
 		}
 	}
-	found := make([]*unstructured.Unstructured, len(entries))
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
-	for i, e := range entries {
-		group.Go(func() error {
-			live, err := p.Cluster.Get(gctx, e.Ref)
-			switch {
-			case apierrors.IsNotFound(err), isUnserved(err):
-				return nil
-			case err != nil:
-				return fmt.Errorf("read %s: %w", e.Ref, err)
-			}
-			found[i] = live
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	found, err := plan.members.Find(ctx, refs)
+	if err != nil {
 		return nil, err
 	}
-	id := release.ID(p.Target.Project, p.Target.Namespace)
 	var out []former
-	for i, live := range found {
-		if live == nil {
-			continue
-		}
+	for _, e := range entries {
+		live := found[e.Ref]
 		// An entry without a UID was written by a promotion that died before
 		// it knew; then the label decides.
-		if uid := entries[i].UID; uid != "" && uid != live.GetUID() || live.GetLabels()[release.PartOf] != id {
+		if live == nil || e.UID != "" && e.UID != live.GetUID() || live.GetLabels()[release.PartOf] != p.id() {
 			continue
 		}
-		out = append(out, former{entries[i], live})
+		out = append(out, former{e, live})
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
@@ -61,6 +62,7 @@ func TestOwned(t *testing.T) {
 	const id = "applyset-x-v1"
 	for _, c := range []struct {
 		name, text string
+		uid        types.UID // as the release knew it
 		adopt      []string
 		want       bool
 	}{
@@ -70,10 +72,14 @@ func TestOwned(t *testing.T) {
 		{name: "written by dev", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, managedFields: [{manager: kubectl-ai-dev, operation: Apply}]}}`},
 		{name: "somebody else's", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, managedFields: [{manager: helm, operation: Update}]}}`},
 		{name: "somebody else's, adopted", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}`, adopt: []string{"ConfigMap/x"}, want: true},
+		{name: "ours, as it was", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, uid: u, labels: {applyset.kubernetes.io/part-of: applyset-x-v1}}}`, uid: "u", want: true},
+		{name: "made anew by somebody else, with our label", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, uid: v, labels: {applyset.kubernetes.io/part-of: applyset-x-v1}, managedFields: [{manager: kubectl-create, operation: Update}]}}`, uid: "u"},
+		{name: "made anew by somebody else, adopted", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, uid: v, labels: {applyset.kubernetes.io/part-of: applyset-x-v1}}}`, uid: "u", adopt: []string{"ConfigMap/x"}, want: true},
+		{name: "made anew by us, and not recorded", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, uid: v, labels: {applyset.kubernetes.io/part-of: applyset-x-v1}, managedFields: [{manager: kubectl-ai, operation: Apply}]}}`, uid: "u", want: true},
 		{name: "a namespace", text: `{apiVersion: v1, kind: Namespace, metadata: {name: x}}`, want: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := owned(object(t, c.text), id, c.adopt); got != c.want {
+			if got := owned(apply.RefOf(object(t, c.text)), object(t, c.text), c.uid, id, c.adopt); got != c.want {
 				t.Errorf("owned = %v", got)
 			}
 		})
