@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
 )
 
 // RenderError says that an overlay does not build.
@@ -35,15 +34,15 @@ func Render(dir string) ([]*unstructured.Unstructured, error) {
 	}
 	objects := make([]*unstructured.Unstructured, 0, resources.Size())
 	for _, r := range resources.Resources() {
-		raw, err := r.AsYAML()
+		raw, err := r.MarshalJSON()
 		if err != nil {
 			return nil, &RenderError{Dir: dir, Err: err}
 		}
-		var content map[string]any
-		if err := yaml.Unmarshal(raw, &content); err != nil {
+		obj := &unstructured.Unstructured{}
+		// This decoder keeps whole numbers whole.
+		if err := obj.UnmarshalJSON(raw); err != nil {
 			return nil, &RenderError{Dir: dir, Err: err}
 		}
-		obj := &unstructured.Unstructured{Object: normalize(content).(map[string]any)}
 		if obj.GetName() == "" {
 			return nil, &RenderError{Dir: dir, Err: fmt.Errorf("%s without a name", obj.GetKind())}
 		}
@@ -53,26 +52,4 @@ func Render(dir string) ([]*unstructured.Unstructured, error) {
 		return nil, &RenderError{Dir: dir, Err: fmt.Errorf("the overlay renders no objects")}
 	}
 	return objects, nil
-}
-
-// normalize turns the numbers of a decoded document into the types that
-// unstructured objects hold: int64 where the number is whole.
-func normalize(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, item := range v {
-			v[k] = normalize(item)
-		}
-	case []any:
-		for i, item := range v {
-			v[i] = normalize(item)
-		}
-	case float64:
-		if whole := int64(v); float64(whole) == v {
-			return whole
-		}
-	case int:
-		return int64(v)
-	}
-	return v
 }
