@@ -2,8 +2,10 @@ package apply
 
 import (
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -39,6 +41,7 @@ func newClient(t *testing.T, objects ...*unstructured.Unstructured) (*Client, *f
 		{Version: "v1", Kind: "Namespace"}:                                               meta.RESTScopeRoot,
 		{Version: "v1", Kind: "ConfigMap"}:                                               meta.RESTScopeNamespace,
 		{Version: "v1", Kind: "Secret"}:                                                  meta.RESTScopeNamespace,
+		{Version: "v1", Kind: "Event"}:                                                   meta.RESTScopeNamespace,
 		{Version: "v1", Kind: "Pod"}:                                                     meta.RESTScopeNamespace,
 		{Group: "batch", Version: "v1", Kind: "Job"}:                                     meta.RESTScopeNamespace,
 		{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}: meta.RESTScopeRoot,
@@ -53,4 +56,9 @@ func newClient(t *testing.T, objects ...*unstructured.Unstructured) (*Client, *f
 	}
 	d := fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, initial...)
 	return &Client{Dynamic: d, Mapper: mapper{m}}, d
+}
+
+func timeOf(t time.Time) *metav1.Time {
+	at := metav1.NewTime(t)
+	return &at
 }

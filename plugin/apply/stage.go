@@ -38,7 +38,7 @@ var stages = map[string]Stage{
 	"leaderworkerset.x-k8s.io/LeaderWorkerSet": StageWorkloads, "serving.kserve.io/InferenceService": StageWorkloads,
 
 	"batch/Job": StageJobs, "jobset.x-k8s.io/JobSet": StageJobs, "kubeflow.org/PyTorchJob": StageJobs,
-	"ray.io/RayJob": StageJobs, "trainer.kubeflow.org/TrainJob": StageJobs,
+	"ray.io/RayJob": StageJobs, "trainer.kubeflow.org/TrainJob": StageJobs, "batch.volcano.sh/Job": StageJobs,
 }
 
 // StageOf returns the stage of a kind.

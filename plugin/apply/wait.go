@@ -24,7 +24,22 @@ type WaitOptions struct {
 	// that dies in its first second was Ready for that second. 0: 3 s;
 	// negative: none.
 	Settle time.Duration
+	// Until is what is waited for; "": UntilStarted.
+	Until Until
+	// Seen is told whenever a workload's standing changes, by one goroutine;
+	// nil: nobody is.
+	Seen func(Standing)
 }
+
+// Until is what Wait waits for.
+type Until string
+
+// What can be waited for. Work that has no end, such as a Deployment, is
+// complete when it has started.
+const (
+	UntilStarted  Until = "started"
+	UntilComplete Until = "complete"
+)
 
 // Defaults of WaitOptions, both chosen.
 const (
@@ -35,19 +50,25 @@ const (
 // TimeoutError says what was not there when the time ran out. It unwraps to
 // the cause of the context, such as context.DeadlineExceeded.
 type TimeoutError struct {
-	Pending []string // "Job/digits: 1 of 2 ranks ready"
+	Pending []Standing
 	Err     error
 }
 
 func (e *TimeoutError) Error() string {
-	return fmt.Sprintf("still waiting for %s: %v", strings.Join(e.Pending, "; "), e.Err)
+	pending := make([]string, len(e.Pending))
+	for i, s := range e.Pending {
+		pending[i] = s.String()
+	}
+	return fmt.Sprintf("still waiting for %s: %v", strings.Join(pending, "; "), e.Err)
 }
 
 func (e *TimeoutError) Unwrap() error { return e.Err }
 
-// Wait waits until every workload among the objects is there: Jobs with all
-// ranks Ready or complete, other kinds by kstatus. It returns a *FailedError
-// or a *PodError as soon as waiting longer does not help, and a
+// Wait waits until every workload among the objects is there: all ranks Ready
+// for the settle time, or the work complete, and the latter alone where the
+// options say so. Jobs are judged by their pods, the kinds of operators that
+// run training by these operators' own words, all else by kstatus. It returns
+// a *FailedError or a *PodError as soon as waiting longer does not help, and a
 // *TimeoutError when ctx ends before.
 func (c *Client) Wait(ctx context.Context, objects []*unstructured.Unstructured, o WaitOptions, r Reporter) error {
 	if o.Grace == 0 {
@@ -75,12 +96,14 @@ type source struct {
 	gvk       schema.GroupVersionKind
 	namespace string
 	options   metav1.ListOptions
+	extra     bool // it helps, and waiting goes on without
 }
 
 func (c *Client) wait(ctx context.Context, state *waiting, o WaitOptions, r Reporter) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	group, gctx := errgroup.WithContext(inner)
+	c.learnMute(ctx, state)
 	type news struct {
 		source source
 		event
@@ -88,6 +111,9 @@ func (c *Client) wait(ctx context.Context, state *waiting, o WaitOptions, r Repo
 	events := make(chan news)
 	for _, s := range state.sources(o) {
 		m, err := c.mapping(s.gvk.GroupKind(), s.gvk.Version)
+		if s.extra && err != nil {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -98,7 +124,7 @@ func (c *Client) wait(ctx context.Context, state *waiting, o WaitOptions, r Repo
 				case <-gctx.Done():
 				}
 			})
-			if err != nil {
+			if err != nil && !s.extra {
 				return fmt.Errorf("watch %s: %w", m.Resource.Resource, err)
 			}
 			return nil
@@ -112,7 +138,7 @@ func (c *Client) wait(ctx context.Context, state *waiting, o WaitOptions, r Repo
 		return result
 	}
 	// Time matters besides events: a grace ends, all has settled.
-	tick := time.NewTicker(250 * time.Millisecond)
+	tick := time.NewTicker(tempo)
 	defer tick.Stop()
 	for {
 		select {
@@ -137,8 +163,29 @@ func (c *Client) wait(ctx context.Context, state *waiting, o WaitOptions, r Repo
 	}
 }
 
-// sources returns what has to be watched: the workloads, their pods, and the
-// ReplicaSets between Deployments and pods.
+// tempo is how often time is looked at.
+const tempo = 250 * time.Millisecond
+
+// learnMute finds the kinds of CRDs that have no status, as their controllers,
+// if they have any, say nothing. Where that may not be asked, kstatus decides.
+func (c *Client) learnMute(ctx context.Context, w *waiting) {
+	for i, ref := range w.refs {
+		gk := ref.GroupKind()
+		_, known := operators[gk]
+		if _, asked := w.mute[gk]; asked || known || !strings.Contains(gk.Group, ".") {
+			continue
+		}
+		resource, err := c.of(w.objects[i])
+		if err == nil {
+			_, err = resource.Get(ctx, ref.Name, metav1.GetOptions{}, "status")
+		}
+		w.mute[gk] = err != nil
+	}
+}
+
+// sources returns what has to be watched: the workloads, their pods, the
+// ReplicaSets between Deployments and pods, and what controllers say when they
+// cannot make pods.
 func (w *waiting) sources(o WaitOptions) []source {
 	var out []source
 	add := func(s source) {
@@ -161,6 +208,7 @@ func (w *waiting) sources(o WaitOptions) []source {
 			continue
 		}
 		add(source{gvk: podGVK, namespace: obj.GetNamespace(), options: metav1.ListOptions{LabelSelector: o.PodSelector}})
+		add(source{gvk: eventGVK, namespace: obj.GetNamespace(), options: metav1.ListOptions{FieldSelector: "reason=" + failedCreate}, extra: true})
 		if gvk.Kind == "Deployment" && gvk.Group == "apps" {
 			add(source{gvk: replicaSetGVK, namespace: obj.GetNamespace(), options: metav1.ListOptions{LabelSelector: o.PodSelector}})
 		}

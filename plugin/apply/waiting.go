@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 var (
@@ -27,9 +28,12 @@ type waiting struct {
 	live     map[Ref]*unstructured.Unstructured
 	pods     map[Ref]*corev1.Pod
 	sets     map[Ref]*unstructured.Unstructured
+	denials  map[string]*denial // by the UID of what makes the pods
+	mute     map[schema.GroupKind]bool
 	verdicts map[Ref]verdict
+	upSince  map[Ref]time.Time // all ranks are Ready since then
 	since    waitingSince
-	allSince time.Time // all are done since then; zero: they are not
+	began    time.Time
 }
 
 func newWaiting(objects []*unstructured.Unstructured, o WaitOptions, now func() time.Time) *waiting {
@@ -39,7 +43,11 @@ func newWaiting(objects []*unstructured.Unstructured, o WaitOptions, now func() 
 		live:     map[Ref]*unstructured.Unstructured{},
 		pods:     map[Ref]*corev1.Pod{},
 		sets:     map[Ref]*unstructured.Unstructured{},
+		denials:  map[string]*denial{},
+		mute:     map[schema.GroupKind]bool{},
 		verdicts: map[Ref]verdict{},
+		upSince:  map[Ref]time.Time{},
+		began:    now(),
 		since:    waitingSince{now: now, since: map[string]time.Time{}},
 	}
 	for _, obj := range objects {
@@ -53,6 +61,12 @@ func newWaiting(objects []*unstructured.Unstructured, o WaitOptions, now func() 
 
 // learn takes an event of a list in.
 func (w *waiting) learn(gvk schema.GroupVersionKind, namespace string, e event) {
+	if gvk == eventGVK {
+		if !e.reset && !e.deleted {
+			w.event(e.object)
+		}
+		return
+	}
 	if e.reset {
 		w.forget(gvk.GroupKind(), namespace)
 		for _, obj := range e.full {
@@ -105,80 +119,115 @@ func (w *waiting) forget(gk schema.GroupKind, namespace string) {
 	}
 }
 
-// check judges all workloads and tells the reporter what is new. It returns
-// true when all have been there for the settle time.
+// check judges all workloads and tells what is new. It returns true when all
+// are where the options want them.
 func (w *waiting) check(r Reporter) (bool, error) {
-	all, final := true, true
+	all := true
 	for _, ref := range w.refs {
 		live := w.live[ref]
-		v := judge(ref, view{object: live, pods: w.podsOf(live), now: w.now(), seen: w.since.first, grace: w.options.Grace})
+		pods, leaving := w.podsOf(live)
+		v := judge(ref, view{
+			object: live, pods: pods, leaving: leaving, denial: w.deniedTo(live), mute: w.mute[ref.GroupKind()],
+			now: w.now(), seen: w.since.first, grace: w.options.Grace, waited: w.now().Sub(w.began),
+		})
+		v.phase = w.settled(ref, v.phase)
+		before := w.verdicts[ref]
+		w.verdicts[ref] = v
+		if live != nil && (before.say != v.say || before.phase != v.phase) {
+			standing := w.standing(ref)
+			if v.err == nil {
+				r.Note("%s", standing.String())
+			}
+			if w.options.Seen != nil {
+				w.options.Seen(standing)
+			}
+		}
 		if v.err != nil {
 			return false, v.err
 		}
-		if before := w.verdicts[ref]; before.say != v.say && live != nil {
-			r.Note("%s: %s", ref.Short(), v.say)
-		}
-		w.verdicts[ref] = v
-		all = all && v.done
-		final = final && v.final
+		all = all && w.reached(ref)
 	}
-	if !all {
-		w.allSince = time.Time{}
-		return false, nil
-	}
-	if w.allSince.IsZero() {
-		w.allSince = w.now()
-	}
-	return final || w.now().Sub(w.allSince) >= w.options.Settle, nil
+	return all, nil
 }
 
-// pending names what is not there.
-func (w *waiting) pending() []string {
-	var out []string
-	for _, ref := range w.refs {
-		if v := w.verdicts[ref]; !v.done {
-			say := v.say
-			if say == "" {
-				say = "not seen yet"
-			}
-			out = append(out, ref.Short()+": "+say)
-		}
+// settled turns Started into Running when it has lasted.
+func (w *waiting) settled(ref Ref, phase Phase) Phase {
+	if phase != Started {
+		delete(w.upSince, ref)
+		return phase
 	}
-	if len(out) == 0 {
-		out = []string{"the workloads to settle"}
+	since, ok := w.upSince[ref]
+	if !ok {
+		since = w.now()
+		w.upSince[ref] = since
+	}
+	if w.now().Sub(since) >= w.options.Settle {
+		return Running
+	}
+	return Started
+}
+
+// reached says whether a workload is where the options want it.
+func (w *waiting) reached(ref Ref) bool {
+	phase := w.verdicts[ref].phase
+	if w.options.Until == UntilComplete && RunsToCompletion(ref) {
+		return phase == Complete
+	}
+	return phase == Running || phase == Complete
+}
+
+func (w *waiting) standing(ref Ref) Standing {
+	v := w.verdicts[ref]
+	if v.phase == "" && v.say == "" {
+		v.say = "not seen yet"
+	}
+	return Standing{Object: ref, Phase: v.phase, Detail: v.say}
+}
+
+// pending is what is not where it should be.
+func (w *waiting) pending() []Standing {
+	var out []Standing
+	for _, ref := range w.refs {
+		if !w.reached(ref) {
+			out = append(out, w.standing(ref))
+		}
 	}
 	return out
 }
 
-// podsOf returns the pods that the current template of a workload made.
-func (w *waiting) podsOf(live *unstructured.Unstructured) []*corev1.Pod {
+// podsOf returns the pods that the current template of a workload made, and
+// whether there are others of it, or some that go.
+func (w *waiting) podsOf(live *unstructured.Unstructured) (out []*corev1.Pod, leaving bool) {
 	if live == nil {
-		return nil
+		return nil, false
 	}
-	owner := live.GetUID()
-	switch {
-	case live.GetKind() == "Pod":
+	if live.GetKind() == "Pod" {
 		if pod := w.pods[RefOf(live)]; pod != nil {
-			return []*corev1.Pod{pod}
+			return []*corev1.Pod{pod}, false
 		}
-		return nil
-	case live.GetKind() == "Deployment":
-		set := w.newestSet(live)
-		if set == nil {
-			return nil
-		}
-		owner = set.GetUID()
+		return nil, false
 	}
+	owners := map[types.UID]bool{live.GetUID(): true} // true: of the current template
+	if live.GetKind() == "Deployment" {
+		owners = w.setsOf(live)
+	}
+	label, value := podLabel(live)
 	revision, _, _ := unstructured.NestedString(live.Object, "status", "updateRevision")
-	var out []*corev1.Pod
 	for _, pod := range w.pods {
-		if c := metav1.GetControllerOf(pod); c == nil || c.UID != owner {
-			continue
+		var current, ours bool
+		if c := metav1.GetControllerOf(pod); c != nil {
+			current, ours = owners[c.UID]
+		}
+		if label != "" && pod.Namespace == live.GetNamespace() && pod.Labels[label] == value {
+			current, ours = true, true
 		}
 		if revision != "" && pod.Labels["controller-revision-hash"] != revision {
-			continue
+			current = false
 		}
-		out = append(out, pod)
+		leaving = leaving || ours && (!current || pod.DeletionTimestamp != nil)
+		if current {
+			out = append(out, pod)
+		}
 	}
 	slices.SortFunc(out, func(a, b *corev1.Pod) int {
 		if a.Name < b.Name {
@@ -186,7 +235,33 @@ func (w *waiting) podsOf(live *unstructured.Unstructured) []*corev1.Pod {
 		}
 		return 1
 	})
-	return out
+	return out, leaving
+}
+
+// podLabel is what an operator marks the pods of a workload with.
+func podLabel(live *unstructured.Unstructured) (label, value string) {
+	op, ok := operators[live.GroupVersionKind().GroupKind()]
+	if !ok || op.named == "" {
+		return op.pods, live.GetName()
+	}
+	if value = text(live, op.named); value == "" {
+		return "", ""
+	}
+	return op.pods, value
+}
+
+// setsOf returns the ReplicaSets of a Deployment; true for the newest.
+func (w *waiting) setsOf(deployment *unstructured.Unstructured) map[types.UID]bool {
+	owners := map[types.UID]bool{}
+	for _, set := range w.sets {
+		if c := metav1.GetControllerOf(set); c != nil && c.UID == deployment.GetUID() {
+			owners[set.GetUID()] = false
+		}
+	}
+	if newest := w.newestSet(deployment); newest != nil {
+		owners[newest.GetUID()] = true
+	}
+	return owners
 }
 
 // newestSet returns the ReplicaSet of a Deployment's current template, nil

@@ -1,11 +1,13 @@
 package apply
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -203,4 +205,78 @@ func (n *notes) Note(format string, args ...any) {
 		}
 	}
 	n.said <- text
+}
+
+func TestAJobGoesThroughThePhases(t *testing.T) {
+	c := &clock{t: time.Unix(1000, 0)}
+	w := wait(t, c, strings.Replace(jobText, "spec: {", "spec: {suspend: true, ", 1))
+	var seen []Phase
+	w.options.Seen = func(s Standing) { seen = append(seen, s.Phase) }
+	look := func() bool {
+		t.Helper()
+		done, err := w.check(silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	both := func(state string) {
+		for _, name := range []string{"p0", "p1"} {
+			p := pod(t, name, "job", "Job", state)
+			if state != "unschedulable" {
+				_ = unstructured.SetNestedField(p.Object, "node", "spec", "nodeName")
+			}
+			w.put(p)
+		}
+	}
+	look()
+	w.put(object(t, jobText))
+	look()
+	both("unschedulable")
+	look()
+	both("creating")
+	look()
+	both("running")
+	look()
+	both("ready")
+	look()
+	c.t = c.t.Add(3 * time.Second)
+	if !look() {
+		t.Error("started is not what it waits for")
+	}
+	w.options.Until = UntilComplete
+	if look() {
+		t.Error("a running Job counts as complete")
+	}
+	both("succeeded")
+	if look() {
+		t.Error("pods that ended make no complete Job")
+	}
+	w.put(object(t, strings.Replace(jobText, "active: 2", `conditions: [{type: Complete, status: "True"}]`, 1)))
+	if !look() {
+		t.Error("a complete Job does not count")
+	}
+	want := []Phase{Queued, Admitted, Pulling, Starting, Started, Running, Complete}
+	if diff := cmp.Diff(want, seen); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestATimeoutNamesTheState(t *testing.T) {
+	w := wait(t, &clock{}, strings.Replace(strings.Replace(jobText, "spec: {", "spec: {suspend: true, ", 1), "uid: job", "uid: job, labels: {kueue.x-k8s.io/queue-name: gpus}", 1))
+	if _, err := w.check(silent{}); err != nil {
+		t.Fatal(err)
+	}
+	err := &TimeoutError{Pending: w.pending(), Err: context.DeadlineExceeded}
+	if want := "still waiting for Job/j: Queued: suspended, waits in Kueue's queue gpus: context deadline exceeded"; err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestUntilCompleteAServiceIsEnoughWhenItRuns(t *testing.T) {
+	w := wait(t, &clock{}, `{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: ns, uid: dep, generation: 1}, spec: {replicas: 1, template: {spec: {}}}, status: {observedGeneration: 1, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1, conditions: [{type: Available, status: "True"}]}}`)
+	w.options.Until, w.options.Settle = UntilComplete, -1
+	if done, err := w.check(silent{}); err != nil || !done {
+		t.Errorf("done = %v, err = %v: %v", done, err, w.pending())
+	}
 }

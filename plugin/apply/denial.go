@@ -1,0 +1,81 @@
+package apply
+
+import (
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var eventGVK = schema.GroupVersionKind{Version: "v1", Kind: "Event"}
+
+// failedCreate is the reason of events and conditions by which controllers say
+// that the server refused a pod.
+const failedCreate = "FailedCreate"
+
+// denial is that the server refused to create a workload's pods. Such pods
+// never exist, so nothing else tells of it.
+type denial struct {
+	message string
+	since   time.Time // when it was first seen, by our clock
+}
+
+// hopelessDenials are words of refusals that time does not cure. Others, such
+// as a service account that is about to be made, have the grace.
+var hopelessDenials = []string{"exceeded quota", "violates PodSecurity", "denied the request", "maximum ", "minimum "}
+
+// trouble returns a *FailedError when the refusal stands in the way, else nil.
+// What pods on their way out will set free may cure it.
+func (d *denial) trouble(ref Ref, v view) error {
+	if d == nil {
+		return nil
+	}
+	atOnce := false
+	for _, words := range hopelessDenials {
+		atOnce = atOnce || strings.Contains(d.message, words) && !v.leaving
+	}
+	if !atOnce && v.now.Sub(d.since) < v.grace {
+		return nil
+	}
+	return &FailedError{Ref: ref, Reason: "its pods cannot be created: " + d.message}
+}
+
+// refused takes in an event or a condition of an object that makes pods.
+func (w *waiting) refused(uid, message string) {
+	if uid == "" {
+		return
+	}
+	since := w.now()
+	if before := w.denials[uid]; before != nil {
+		since = before.since
+	}
+	w.denials[uid] = &denial{message: message, since: since}
+}
+
+// event takes in what a controller says. Events that were there before the
+// wait began may be of an earlier time and are not asked; controllers repeat
+// theirs within a second or two.
+func (w *waiting) event(obj *unstructured.Unstructured) {
+	if text(obj, "reason") == failedCreate {
+		w.refused(text(obj, "involvedObject.uid"), text(obj, "message"))
+	}
+}
+
+// deniedTo returns the refusal of an owner's pods: a Deployment's are made by
+// its newest ReplicaSet, which has a condition for it.
+func (w *waiting) deniedTo(live *unstructured.Unstructured) *denial {
+	if live == nil {
+		return nil
+	}
+	owner := live
+	if live.GetKind() == "Deployment" {
+		if owner = w.newestSet(live); owner == nil {
+			return nil
+		}
+		if is, message := conditionOf(owner, "ReplicaFailure"); is == "True" {
+			w.refused(string(owner.GetUID()), strings.TrimPrefix(message, failedCreate+": "))
+		}
+	}
+	return w.denials[string(owner.GetUID())]
+}
