@@ -16,7 +16,10 @@ typing mistake never turns a setting off in silence. The fields are:
   kind: Project
   metadata: {name}
   code: [{path, mountPath, targets, ignore}]
-  environments: {NAME: {overlay, context, namespace, codeFormat, registry}}
+  metrics: [{name, goal: maximize|minimize, threshold, dataset: {name, seed}}]
+  environments: {NAME: {overlay, context, clusterUID, namespace, codeFormat, registry, gates,
+    clusters: [{name, context, uid}], waves: [{clusters, parallelism, soak, gates}], onFailure: rollback|stop}}
+  gates: [{metric, from} or {command, timeout} or {approval: NUMBER or [NAMES]}]
   reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}], checkpoint: {path, signal, timeout}}
   agent: {image}`,
 	},

@@ -52,6 +52,7 @@ type Project struct {
 	Code         []Code
 	Reload       Reload
 	Agent        Agent
+	Metrics      []Metric
 	Environments map[string]Environment
 }
 
@@ -107,6 +108,13 @@ type Environment struct {
 	Namespace  string // empty: what the overlay says, else default
 	CodeFormat string // FormatLayer or FormatConfigMap
 	Registry   string // host[:port][/path] that images are pushed to
+	ClusterUID string // of kube-system in Context; empty: the cluster is not pinned
+	Gates      []Gate // what has to hold before anything is applied
+	// Clusters are where the environment is, if it is in several: Waves is in
+	// which order, and OnFailure is Rollback or Stop.
+	Clusters  []Cluster
+	Waves     []Wave
+	OnFailure string
 }
 
 // FileError is a mistake in the project file, with its line where known.
@@ -174,7 +182,9 @@ type file struct {
 		Namespace  string `yaml:"namespace"`
 		CodeFormat string `yaml:"codeFormat"`
 		Registry   string `yaml:"registry"`
+		Fleet      fleet  `yaml:",inline"`
 	} `yaml:"environments"`
+	Metrics []metricFile `yaml:"metrics"`
 }
 
 // modules are names of Python modules.
@@ -295,6 +305,7 @@ func (f *file) project(root, path string) (*Project, error) {
 	bad := func(format string, args ...any) error {
 		return &FileError{Path: path, Msg: fmt.Sprintf(format, args...)}
 	}
+	var err error
 	p := &Project{Name: f.Metadata.Name, Dir: root, Environments: map[string]Environment{}}
 	if p.Name == "" {
 		p.Name = nameFrom(filepath.Base(root))
@@ -358,6 +369,9 @@ func (f *file) project(root, path string) (*Project, error) {
 		}
 		p.Agent.Image = image
 	}
+	if p.Metrics, err = readMetrics(f.Metrics); err != nil {
+		return nil, bad("%v", err)
+	}
 	for _, name := range conventionalOverlays(root) {
 		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormat: FormatLayer}
 	}
@@ -373,7 +387,17 @@ func (f *file) project(root, path string) (*Project, error) {
 		default:
 			return nil, bad("environments.%s.codeFormat %q: want %s or %s", name, env.CodeFormat, FormatLayer, FormatConfigMap)
 		}
+		if err := e.Fleet.read(&env, p.Metrics); err != nil {
+			return nil, bad("environments.%s.%v", name, err)
+		}
 		p.Environments[name] = env
+	}
+	for name, env := range p.Environments {
+		for i, g := range env.Gates {
+			if _, known := p.Environments[g.From]; g.Metric != "" && g.From != Sandbox && !known {
+				return nil, bad("environments.%s.gates[%d].from %q is no environment", name, i, g.From)
+			}
+		}
 	}
 	return p, nil
 }

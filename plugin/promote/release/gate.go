@@ -1,0 +1,39 @@
+package release
+
+import "time"
+
+// Gate is a condition that was asked before something was applied, with the
+// evidence. Its JSON form is stable.
+type Gate struct {
+	Kind   string    `json:"kind"`           // metric, command or approval
+	Name   string    `json:"name"`           // the metric, the command line, or who has to approve
+	Wave   int       `json:"wave,omitempty"` // after which it was asked; 0: before all
+	Passed bool      `json:"passed"`
+	Detail string    `json:"detail"` // for people: "0.97, at least 0.9 is wanted"
+	When   time.Time `json:"when"`
+
+	Metric    *GateMetric `json:"metric,omitempty"`
+	Command   *GateResult `json:"command,omitempty"`
+	Approvers []string    `json:"approvers,omitempty"` // who said yes
+}
+
+// GateMetric is where a value of a metric comes from.
+type GateMetric struct {
+	Value     *float64  `json:"value,omitempty"` // absent: it was never reported, or is NaN
+	Goal      string    `json:"goal"`            // maximize or minimize
+	Threshold float64   `json:"threshold"`
+	Dataset   string    `json:"dataset,omitempty"`
+	Seed      int64     `json:"seed,omitempty"` // of the dataset's split
+	Context   string    `json:"context,omitempty"`
+	Pod       string    `json:"pod,omitempty"` // namespace/pod/container
+	Rank      int       `json:"rank"`          // -1: the pod carries no number
+	Reported  time.Time `json:"reported,omitzero"`
+	Malformed int       `json:"malformed,omitempty"` // lines that were meant to report and could not be read
+}
+
+// GateResult is how a command ended.
+type GateResult struct {
+	Exit    int     `json:"exit"` // -1: it did not start, or was stopped
+	Seconds float64 `json:"seconds"`
+	Output  string  `json:"output,omitempty"` // its end, both streams
+}
