@@ -19,6 +19,9 @@ type Bundle struct {
 	// RollbackTo is the release whose stored manifests these are; 0: a fresh
 	// render, whose Jobs get the names of their generations.
 	RollbackTo int
+	// Restore says that the release was current a moment ago: its Jobs that
+	// are done do not run again.
+	Restore bool
 }
 
 // Mark puts the digest of the code and the project's name on the pod

@@ -25,7 +25,7 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	record := release.Record{
 		APIVersion: release.APIVersion, Kind: release.Kind,
 		Project: p.Target.Project, Environment: p.Target.Environment, Namespace: p.Target.Namespace,
-		Revision: plan.Revision, BundleDigest: plan.Bundle, TreeDigest: plan.Tree, Images: plan.Images,
+		Revision: plan.Revision, BundleDigest: plan.Bundle, TreeDigest: plan.Tree, Images: plan.Images, Gates: plan.Gates,
 		Who: p.Who(ctx), When: p.Now().UTC().Truncate(time.Second),
 		Context: p.Target.Context, Server: p.Target.Server, RollbackTo: plan.RollbackTo,
 	}
@@ -44,7 +44,8 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	if err := p.apply(ctx, rest, options, receipts); err != nil {
 		return p.fail(ctx, plan, record, receipts, err)
 	}
-	if err := p.wait(ctx, plan); err != nil {
+	record.Workloads, err = p.wait(ctx, plan)
+	if err != nil {
 		return p.fail(ctx, plan, record, receipts, err)
 	}
 	gone, pruneErr := p.prune(ctx, plan)
@@ -66,20 +67,6 @@ func (p *Promoter) apply(ctx context.Context, changes *apply.Plan, o apply.Optio
 		receipts[ref] = r
 	}
 	return err
-}
-
-func (p *Promoter) wait(ctx context.Context, plan *Plan) error {
-	if p.Options.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.Options.Timeout)
-		defer cancel()
-	}
-	o := p.Options.Wait
-	o.PodSelector = release.ProjectLabel + "=" + p.Target.Project
-	if !plan.starts {
-		o.Settle = -1 // nothing starts that could die in its first seconds
-	}
-	return p.Cluster.Wait(ctx, plan.waited, o, p.Reporter)
 }
 
 // begin puts into the inventory what may exist from now on.

@@ -70,6 +70,8 @@ type Plan struct {
 	Kept       []Kept
 	// Notes say what deserves a word before the question.
 	Notes []string
+	// Gates are those that let the plan pass, for the record.
+	Gates []release.Gate
 
 	objects   []*unstructured.Unstructured
 	waited    []*unstructured.Unstructured
@@ -154,7 +156,7 @@ func (p *Promoter) prepare(ctx context.Context, plan *Plan, b Bundle) error {
 			return err
 		}
 	}
-	if err := p.renew(ctx, plan, b.RollbackTo > 0 || p.Options.Rerun); err != nil {
+	if err := p.renew(ctx, plan, b.RollbackTo > 0 && !b.Restore || p.Options.Rerun); err != nil {
 		return err
 	}
 	if err := p.withNamespace(ctx, plan); err != nil {

@@ -1,0 +1,49 @@
+package promote
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
+)
+
+// wait waits for the workloads of a plan and returns how they stand.
+func (p *Promoter) wait(ctx context.Context, plan *Plan) ([]apply.Standing, error) {
+	o := p.Options.Wait
+	if !plan.starts {
+		o.Settle = -1 // nothing starts that could die in its first seconds
+	}
+	return p.watch(ctx, plan, o, p.Options.Timeout)
+}
+
+// Soak waits until all workloads of a plan have been well for so long without
+// a break. Work that is done is well.
+func (p *Promoter) Soak(ctx context.Context, plan *Plan, d time.Duration) error {
+	o := p.Options.Wait
+	o.Settle, o.Until = d, apply.UntilStarted
+	timeout := p.Options.Timeout
+	if timeout > 0 {
+		timeout += d
+	}
+	_, err := p.watch(ctx, plan, o, timeout)
+	return err
+}
+
+func (p *Promoter) watch(ctx context.Context, plan *Plan, o apply.WaitOptions, timeout time.Duration) ([]apply.Standing, error) {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	o.PodSelector = release.ProjectLabel + "=" + p.Target.Project
+	var standings []apply.Standing
+	o.Seen = func(s apply.Standing) {
+		standings = append(slices.DeleteFunc(standings, func(old apply.Standing) bool { return old.Object == s.Object }), s)
+	}
+	err := p.Cluster.Wait(ctx, plan.waited, o, p.Reporter)
+	slices.SortFunc(standings, func(a, b apply.Standing) int { return strings.Compare(a.Object.String(), b.Object.String()) })
+	return standings, err
+}
