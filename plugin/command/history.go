@@ -25,12 +25,14 @@ type releaseList struct {
 // NewCmdHistory returns `kubectl ai history`.
 func NewCmdHistory(f *Factory) *cobra.Command {
 	var to, output string
+	var clusters []string
 	cmd := &cobra.Command{
 		Use:   "history [DIR] --to ENVIRONMENT",
 		Short: "List the releases of a bundle in an environment",
 		Long: `Lists the releases that are recorded in the environment's own namespace: when,
 by whom, with which code. The current one is the newest that was deployed; a
-promotion that failed never is. Ten are kept. Changes nothing.`,
+promotion that failed never is. Ten are kept. Of an environment with several
+clusters each has a list of its own. Changes nothing.`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {
@@ -39,32 +41,85 @@ promotion that failed never is. Ten are kept. Changes nothing.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			return history(cmd.Context(), f, dirArg(args), to, output)
+			return history(cmd.Context(), f, dirArg(args), to, clusters, output)
 		},
 	}
 	addEnvironment(cmd, &to)
+	addCluster(cmd, &clusters)
 	addOutput(cmd, &output)
 	return cmd
 }
 
-func history(ctx context.Context, f *Factory, dir, to, output string) error {
-	p, err := openProduction(ctx, f, dir, to)
+func history(ctx context.Context, f *Factory, dir, to string, clusters []string, output string) error {
+	all, err := openClusters(ctx, f, dir, to, clusters)
 	if err != nil {
 		return err
 	}
+	several := clusterReleases{APIVersion: outputVersion, Kind: "ClusterReleaseList"}
+	for _, p := range all {
+		list, err := p.releases(ctx, f)
+		if err != nil {
+			return p.in(err)
+		}
+		if p.cluster == "" {
+			return printAs(f.Streams.Out, output, list, list.names(), list.table)
+		}
+		several.Items = append(several.Items, clusterRelease{p.cluster, p.context, list})
+	}
+	return printAs(f.Streams.Out, output, several, several.names(), several.table)
+}
+
+// releases reads what a cluster's namespace records.
+func (p *production) releases(ctx context.Context, f *Factory) (list releaseList, err error) {
 	records, err := p.Store.List(ctx)
 	if err != nil {
-		return err
+		return list, err
 	}
 	state, err := p.Store.Load(ctx)
 	if err != nil {
-		return err
+		return list, err
 	}
-	list := releaseList{APIVersion: outputVersion, Kind: "ReleaseList", Current: state.Current, Items: append([]release.Record{}, records...)}
+	list = releaseList{APIVersion: outputVersion, Kind: "ReleaseList", Current: state.Current, Items: append([]release.Record{}, records...)}
 	if len(records) == 0 {
-		f.Streams.Talk("no release of %s in namespace %s yet; next: kubectl ai promote --to %s", p.project.Name, p.namespace, to)
+		f.Streams.Talk("%sno release of %s in namespace %s yet; next: kubectl ai promote --to %s", p.label(), p.project.Name, p.namespace, p.env.Name)
 	}
-	return printAs(f.Streams.Out, output, list, list.names(), list.table)
+	return list, nil
+}
+
+// clusterReleases is what `history -o json` prints for several clusters.
+type clusterReleases struct {
+	APIVersion string           `json:"apiVersion"`
+	Kind       string           `json:"kind"`
+	Items      []clusterRelease `json:"items"`
+}
+
+type clusterRelease struct {
+	Cluster  string      `json:"cluster"`
+	Context  string      `json:"context"`
+	Releases releaseList `json:"releases"`
+}
+
+func (l clusterReleases) names() []string {
+	var names []string
+	for _, c := range l.Items {
+		for _, name := range c.Releases.names() {
+			names = append(names, "cluster/"+c.Cluster+"/"+name)
+		}
+	}
+	return names
+}
+
+func (l clusterReleases) table(w io.Writer) error {
+	for i, c := range l.Items {
+		if i > 0 {
+			_, _ = fmt.Fprintln(w)
+		}
+		_, _ = fmt.Fprintf(w, "cluster %s (%s)\n", c.Cluster, c.Context)
+		if err := c.Releases.table(w); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l releaseList) names() []string {

@@ -28,7 +28,13 @@ type PromotionOptions struct {
 	Adopt    []string
 	Prune    []string
 	TakeOver []string
+	Cluster  []string
 	Output   string
+
+	// What promote alone has.
+	Until     string
+	Atomic    bool
+	ApproveBy []string
 }
 
 // PromoteOptions are the arguments of `promote`.
@@ -55,8 +61,16 @@ never pruned unasked. Objects that no release made are refused, and so are field
 that another manager owns, unless --take-over names him. The same bundle again
 writes nothing.
 
+The environment's gates in kubectl-ai.yaml (a metric that the code reported, a
+command, approval) are asked before anything is pushed or applied. With several
+clusters all of them are checked first; then one wave after the other gets the
+release, and the next one only when the one before has stayed well for its soak
+time and passed its gates. When one fails, the clusters that were changed go back
+(onFailure: stop leaves them), and the same command later does what is missing.
+
 Exit codes: 1 the release did not come up (the current one stays what it was),
-2 usage, 3 the target is not ready, 4 not permitted, 124 --timeout ran out.`,
+2 usage, 3 the target is not ready or not the one that is pinned, 4 not permitted,
+5 a gate refused, 124 --timeout ran out.`,
 		Example: `  kubectl ai promote samples/digits --to production
   kubectl ai promote --to production --dry-run
   kubectl ai promote --to production --yes -o json | jq .treeDigest`,
@@ -71,6 +85,10 @@ Exit codes: 1 the release did not come up (the current one stays what it was),
 	}
 	o.addFlags(cmd)
 	cmd.Flags().BoolVar(&o.Rerun, "rerun", false, "run finished Jobs of the bundle again")
+	cmd.Flags().StringVar(&o.Until, "until", string(apply.UntilStarted), "what to wait for: started (all ranks are ready) or complete (what ends by itself has ended well)")
+	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "bring the current release back when the new one does not come up; after a first release, remove what it made but what may hold data")
+	cmd.Flags().StringArrayVar(&o.ApproveBy, "approve-by", nil, "name of somebody who approves, for the record; may be repeated")
+	completeWords(cmd, "until", string(apply.UntilStarted), string(apply.UntilComplete))
 	addEvents(cmd, f)
 	return cmd
 }
@@ -79,12 +97,29 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 	addEnvironment(cmd, &o.To)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask before the cluster is changed")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "show what would change, and push and apply nothing")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long the workloads may take to be ready")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long the workloads may take to be where they should be")
 	cmd.Flags().DurationVar(&o.Grace, "unschedulable-grace", apply.DefaultGrace, "how long a pod may fit on no node; more where nodes are made on demand")
 	cmd.Flags().StringArrayVar(&o.Adopt, "adopt", nil, "Kind/name of an object that exists and becomes the release's; may be repeated")
 	cmd.Flags().StringArrayVar(&o.Prune, "prune-also", nil, "Kind/name of an object that left the bundle and would be kept, such as a running Job; may be repeated")
 	cmd.Flags().StringArrayVar(&o.TakeOver, "take-over", nil, "field manager, such as kubectl-edit, whose fields become the release's where they conflict; may be repeated")
+	addCluster(cmd, &o.Cluster)
 	addOutput(cmd, &o.Output)
+}
+
+// addCluster adds the flag that chooses among the clusters of an environment.
+func addCluster(cmd *cobra.Command, names *[]string) {
+	cmd.Flags().StringArrayVar(names, "cluster", nil, "name of one of the environment's clusters; may be repeated (default: all)")
+	_ = cmd.RegisterFlagCompletionFunc("cluster", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		p, err := project.Load(dirArg(args))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var out []string
+		for _, c := range p.Environments[cmd.Flag("to").Value.String()].Clusters {
+			out = append(out, c.Name)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	})
 }
 
 func addEnvironment(cmd *cobra.Command, to *string) {
@@ -119,45 +154,71 @@ func (o *PromotionOptions) Validate() error {
 	if o.Grace < 0 {
 		errs = append(errs, fmt.Errorf("--unschedulable-grace %v: 0 or more, please", o.Grace))
 	}
+	switch apply.Until(o.Until) {
+	case "", apply.UntilStarted, apply.UntilComplete:
+	default:
+		errs = append(errs, fmt.Errorf("--until %s: %s or %s, please", o.Until, apply.UntilStarted, apply.UntilComplete))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return explain.Usagef("%w", err)
 	}
 	return checkOutput(o.Output)
 }
 
-// open connects to the environment's cluster, after it is clear that somebody
+// open connects to the environment's clusters, after it is clear that somebody
 // answers the question before the first write.
-func (o *PromotionOptions) open(ctx context.Context, f *Factory) (*production, error) {
+func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production, error) {
 	if !o.Yes && !o.DryRun && !f.Streams.InTerminal() {
 		return nil, fmt.Errorf("ask before %s is changed: %w", o.To, term.ErrNoTerminal)
 	}
-	p, err := openProduction(ctx, f, o.Dir, o.To)
+	all, err := openClusters(ctx, f, o.Dir, o.To, o.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, TakeOver: o.TakeOver, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond)}}
-	return p, nil
+	for _, p := range all {
+		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, TakeOver: o.TakeOver, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: apply.Until(o.Until)}}
+	}
+	return all, nil
 }
 
 // Run promotes.
 func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
-	p, err := o.open(ctx, f)
+	all, err := o.open(ctx, f)
 	if err != nil {
 		return err
 	}
-	p.Options.Rerun = o.Rerun
+	if err := shareArchitectures(ctx, all); err != nil {
+		return err
+	}
+	var members []*member
+	for _, p := range all {
+		p.Options.Rerun = o.Rerun
+		b, carried, err := p.pack(ctx, f)
+		if err != nil {
+			return err
+		}
+		members = append(members, &member{production: p, bundle: b, carried: carried})
+	}
+	if all[0].cluster != "" {
+		return (&fleet{PromotionOptions: o.PromotionOptions, members: members}).run(ctx, f)
+	}
+	return all[0].run(ctx, f, o.PromotionOptions, members[0].bundle, members[0].carried)
+}
+
+// pack makes the bundle with the code in it.
+func (p *production) pack(ctx context.Context, f *Factory) (promote.Bundle, *carrier.Result, error) {
 	code, err := p.scanCode(ctx, f)
 	if err != nil {
-		return err
+		return promote.Bundle{}, nil, err
 	}
 	promote.Mark(p.targets, p.project.Name, code.Digest())
 	p.progress.Start("Package the code, " + code.Digest().Short())
 	carried, err := p.carry(ctx, f, code)
 	p.progress.End(err)
 	if err != nil {
-		return err
+		return promote.Bundle{}, nil, err
 	}
-	return p.run(ctx, f, o.PromotionOptions, promote.Bundle{Objects: p.objects, Tree: code.Digest().String(), Images: carried.Images}, carried)
+	return promote.Bundle{Objects: p.objects, Tree: code.Digest().String(), Images: carried.Images}, carried, nil
 }
 
 func (p *production) scanCode(ctx context.Context, f *Factory) (carrier.Code, error) {

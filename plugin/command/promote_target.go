@@ -1,12 +1,16 @@
 package command
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -15,62 +19,171 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
 
-// production is an environment's cluster, as a promotion sees it.
+// production is a cluster of an environment, as a promotion sees it.
 type production struct {
 	*rendered
 	*promote.Promoter
+	cluster  string // its name where the environment has several; else ""
 	context  string
+	config   *rest.Config
 	progress *term.Progress
+	arches   []string // for which images are made; nil: those of the cluster
 }
 
-// openProduction renders an environment of a bundle and connects to its
-// cluster. It refuses the cluster of the sandbox environment.
+// openProduction renders an environment of a bundle and connects to its one
+// cluster. It refuses the cluster of the sandbox environment, and one that is
+// another than the project file pins.
 func openProduction(ctx context.Context, f *Factory, dir, environment string) (*production, error) {
+	p, err := project.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	env, err := p.Environment(environment)
+	if err != nil {
+		return nil, err
+	}
+	if len(env.Clusters) > 1 {
+		many := &promote.ManyClustersError{Environment: environment}
+		for _, c := range env.Clusters {
+			many.Clusters = append(many.Clusters, c.Name)
+		}
+		return nil, many
+	}
+	all, err := openClusters(ctx, f, dir, environment, nil)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// openClusters connects to the clusters of an environment, those that are
+// named or all. Each is asked who it is before anything else is read.
+func openClusters(ctx context.Context, f *Factory, dir, environment string, named []string) ([]*production, error) {
 	r, err := render(dir, environment, f.Namespace())
 	if err != nil {
 		return nil, err
 	}
-	p := &production{rendered: r, context: r.env.Context, progress: term.NewProgress(f.Streams)}
-	if f.Flags.Context != nil && *f.Flags.Context != "" {
-		p.context = *f.Flags.Context
-	}
-	if p.context == "" {
-		return nil, &promote.NoContextError{Environment: environment}
-	}
-	config, err := f.RESTConfig(p.context)
+	clusters, err := chooseClusters(f, r.env, named)
 	if err != nil {
 		return nil, err
 	}
-	client, err := apply.New(config)
-	if err != nil {
+	var all []*production
+	progress := term.NewProgress(f.Streams)
+	for i, c := range clusters {
+		if i > 0 { // plans edit the objects
+			if r, err = render(dir, environment, f.Namespace()); err != nil {
+				return nil, err
+			}
+		}
+		p := &production{rendered: r, cluster: c.Name, context: c.Context, progress: progress}
+		if p.context == "" {
+			return nil, &promote.NoContextError{Environment: environment}
+		}
+		if p.config, err = f.RESTConfig(p.context); err != nil {
+			return nil, err
+		}
+		client, err := apply.New(p.config)
+		if err != nil {
+			return nil, err
+		}
+		p.Promoter = &promote.Promoter{Cluster: client}
+		all = append(all, p)
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	for i, p := range all {
+		group.Go(func() error { return p.identify(gctx, clusters[i].UID) })
+	}
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if err := refuseSandbox(ctx, f, p, config, client); err != nil {
-		return nil, err
+	group, gctx = errgroup.WithContext(ctx)
+	for _, p := range all {
+		group.Go(func() error { return p.connect(gctx, f) })
 	}
-	version := serverVersion(config)
+	return all, group.Wait()
+}
+
+// chooseClusters returns the clusters of an environment that are meant. An
+// environment with a context of its own is one cluster without a name.
+func chooseClusters(f *Factory, env project.Environment, named []string) ([]project.Cluster, error) {
+	given := ""
+	if f.Flags.Context != nil {
+		given = *f.Flags.Context
+	}
+	if len(env.Clusters) == 0 {
+		if len(named) > 0 {
+			return nil, &promote.UnknownClusterError{Environment: env.Name, Cluster: named[0]}
+		}
+		return []project.Cluster{{Context: cmp.Or(given, env.Context), UID: env.ClusterUID}}, nil
+	}
+	if given != "" {
+		return nil, explain.Usagef("--context %s: environment %s has clusters with contexts of their own; choose some with --cluster", given, env.Name)
+	}
+	if len(named) == 0 {
+		return env.Clusters, nil
+	}
+	var known []string
+	for _, c := range env.Clusters {
+		known = append(known, c.Name)
+	}
+	for _, name := range named {
+		if !slices.Contains(known, name) {
+			return nil, &promote.UnknownClusterError{Environment: env.Name, Cluster: name, Known: known}
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(env.Clusters), func(c project.Cluster) bool { return !slices.Contains(named, c.Name) }), nil
+}
+
+// identify refuses a cluster that is another than the one that is pinned.
+func (p *production) identify(ctx context.Context, want string) error {
+	if want == "" {
+		return nil
+	}
+	got, err := systemUID(ctx, p.Cluster)
+	var status apierrors.APIStatus
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.As(err, &status):
+		return &promote.IdentityError{Environment: p.env.Name, Context: p.context, Want: want, Err: err}
+	case err != nil:
+		return &promote.UnreachableError{Context: p.context, Server: p.config.Host, Err: err}
+	case got != want:
+		return &promote.IdentityError{Environment: p.env.Name, Context: p.context, Want: want, Got: got}
+	}
+	return nil
+}
+
+// connect makes what a promotion needs of a cluster.
+func (p *production) connect(ctx context.Context, f *Factory) error {
+	client := p.Cluster
+	if err := refuseSandbox(ctx, f, p, p.config, client); err != nil {
+		return err
+	}
+	version := serverVersion(p.config)
 	if _, err := version(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
-		return nil, &promote.UnreachableError{Context: p.context, Server: config.Host, Err: err}
+		return &promote.UnreachableError{Context: p.context, Server: p.config.Host, Err: err}
 	}
 	p.Promoter = &promote.Promoter{
 		Cluster:  client,
-		Store:    &release.Store{Client: client.Dynamic, Project: r.project.Name, Namespace: r.namespace},
-		Target:   promote.Target{Project: r.project.Name, Environment: environment, Context: p.context, Server: config.Host, Namespace: r.namespace},
+		Store:    &release.Store{Client: client.Dynamic, Project: p.project.Name, Namespace: p.namespace},
+		Target:   promote.Target{Project: p.project.Name, Environment: p.env.Name, Context: p.context, Server: p.config.Host, Namespace: p.namespace},
 		Reporter: p.progress,
 		Version:  version,
 		Who:      func(ctx context.Context) string { return who(ctx, client) },
 		Now:      time.Now,
 	}
-	return p, client.Localize(r.objects, r.namespace)
+	return client.Localize(p.objects, p.namespace)
 }
 
 // refuseSandbox refuses the cluster of the sandbox environment, known by its
@@ -157,6 +270,9 @@ func who(ctx context.Context, client *apply.Client) string {
 // architectures are those of the target's nodes; none where they cannot be
 // listed.
 func (p *production) architectures(ctx context.Context) ([]string, error) {
+	if p.arches != nil {
+		return p.arches, nil
+	}
 	nodes, err := p.Cluster.Dynamic.Resource(schema.GroupVersionResource{Version: "v1", Resource: "nodes"}).List(ctx, metav1.ListOptions{})
 	if apierrors.IsForbidden(err) {
 		return nil, nil

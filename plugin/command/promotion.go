@@ -45,6 +45,11 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 	if err := p.showPlan(f, o, plan); err != nil || o.DryRun {
 		return err
 	}
+	if b.RollbackTo == 0 {
+		if plan.Gates, err = p.askGates(ctx, f, o, plan); err != nil {
+			return err
+		}
+	}
 	if !o.Yes {
 		if err := p.confirm(ctx, f); err != nil {
 			return err
@@ -55,7 +60,11 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 			return err
 		}
 	}
+	before := plan.Current()
 	record, err := p.Execute(ctx, plan)
+	if err != nil && o.Atomic {
+		err = p.undo(ctx, f, plan, before, err)
+	}
 	if record.Status == release.Deployed {
 		f.Streams.Talk("release %d of %s is ready in %s, namespace %s, code %s", record.Revision, p.project.Name, p.context, p.namespace, record.TreeDigest)
 		if printErr := printRelease(f, o.Output, record); printErr != nil {
@@ -109,6 +118,12 @@ func (p *production) showPlan(f *Factory, o PromotionOptions, plan *promote.Plan
 	if !o.DryRun {
 		return nil
 	}
+	view, names := viewPlan(plan)
+	return printAs(f.Streams.Out, o.Output, view, names, func(io.Writer) error { return nil })
+}
+
+// viewPlan puts a plan into the form that is printed, with the objects it changes.
+func viewPlan(plan *promote.Plan) (planView, []string) {
 	view := planView{
 		APIVersion: outputVersion, Kind: "PromotionPlan", Revision: plan.Revision, RollbackTo: plan.RollbackTo, Nothing: plan.Nothing(),
 		TreeDigest: plan.Tree, BundleDigest: plan.Bundle, Images: plan.Images, Summary: plan.Changes.Summary(),
@@ -121,7 +136,7 @@ func (p *production) showPlan(f *Factory, o PromotionOptions, plan *promote.Plan
 			names = append(names, c.Ref.Short())
 		}
 	}
-	return printAs(f.Streams.Out, o.Output, view, names, func(io.Writer) error { return nil })
+	return view, names
 }
 
 // printRelease prints one release where -o asks for it.

@@ -49,25 +49,40 @@ that still runs goes on. The rollback is recorded as a release of its own.`,
 
 // Run rolls back.
 func (o *RollbackOptions) Run(ctx context.Context, f *Factory) error {
-	p, err := o.open(ctx, f)
+	all, err := o.open(ctx, f)
 	if err != nil {
 		return err
 	}
-	revision := o.Revision
+	var members []*member
+	for _, p := range all {
+		b, err := p.former(ctx, f, o.Revision)
+		if err != nil {
+			return p.in(err)
+		}
+		members = append(members, &member{production: p, bundle: b})
+	}
+	if all[0].cluster != "" {
+		return (&fleet{PromotionOptions: o.PromotionOptions, members: members}).run(ctx, f)
+	}
+	return all[0].run(ctx, f, o.PromotionOptions, members[0].bundle, nil)
+}
+
+// former reads the release to go back to; 0: the last good one.
+func (p *production) former(ctx context.Context, f *Factory, revision int) (b promote.Bundle, err error) {
 	if revision == 0 {
 		if revision, err = p.previous(ctx); err != nil {
-			return err
+			return b, err
 		}
 	}
 	old, objects, err := p.Store.Get(ctx, revision)
 	if err != nil {
-		return err
+		return b, err
 	}
 	if old.Status != release.Deployed {
-		return &promote.NeverDeployedError{Revision: revision, Reason: old.Reason}
+		return b, &promote.NeverDeployedError{Revision: revision, Reason: old.Reason}
 	}
-	f.Streams.Talk("back to release %d of %s, code %s", revision, old.When.Format("2006-01-02 15:04"), old.TreeDigest)
-	return p.run(ctx, f, o.PromotionOptions, promote.Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, RollbackTo: revision}, nil)
+	f.Streams.Talk("%sback to release %d of %s, code %s", p.label(), revision, old.When.Format("2006-01-02 15:04"), old.TreeDigest)
+	return promote.Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, RollbackTo: revision}, nil
 }
 
 // previous finds the release to go back to.

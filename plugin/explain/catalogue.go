@@ -3,6 +3,7 @@ package explain
 // catalogues lists the areas in the order in which they are asked: general
 // entries come last, because their matches are the widest.
 var catalogues = [][]Entry{
+	gateEntries,
 	projectEntries,
 	sandboxEntries,
 	nodeimageEntries,
@@ -10,6 +11,7 @@ var catalogues = [][]Entry{
 	reloadEntries,
 	agentEntries,
 	promoteEntries,
+	clusterWaveEntries,
 	clusterEntries,
 	generalEntries,
 }

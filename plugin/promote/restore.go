@@ -86,11 +86,11 @@ func (p *Promoter) remove(ctx context.Context, made map[apply.Ref]bool, cause er
 	if err != nil {
 		return out, err
 	}
-	formers, err := p.formers(ctx, state, nil)
+	goes := &Plan{state: state, members: p.Cluster.Members(release.PartOf + "=" + p.id())}
+	formers, err := p.formers(ctx, goes)
 	if err != nil {
 		return out, err
 	}
-	goes := &Plan{}
 	stays := map[apply.Ref]bool{}
 	for _, f := range formers {
 		ref := f.entry.Ref
