@@ -187,17 +187,15 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	if err := shareArchitectures(ctx, all); err != nil {
+	code, err := all[0].scanCode(ctx, f) // once: all clusters get the same
+	if err != nil {
 		return err
 	}
-	var members []*member
-	for _, p := range all {
-		p.Options.Rerun = o.Rerun
-		b, carried, err := p.pack(ctx, f)
-		if err != nil {
-			return err
-		}
-		members = append(members, &member{production: p, bundle: b, carried: carried})
+	all[0].progress.Start("Package the code, " + code.Digest().Short())
+	members, err := o.pack(ctx, f, all, code)
+	all[0].progress.End(err)
+	if err != nil {
+		return err
 	}
 	if all[0].cluster != "" {
 		return (&fleet{PromotionOptions: o.PromotionOptions, members: members}).run(ctx, f)
@@ -205,16 +203,27 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 	return all[0].run(ctx, f, o.PromotionOptions, members[0].bundle, members[0].carried)
 }
 
-// pack makes the bundle with the code in it.
-func (p *production) pack(ctx context.Context, f *Factory) (promote.Bundle, *carrier.Result, error) {
-	code, err := p.scanCode(ctx, f)
-	if err != nil {
-		return promote.Bundle{}, nil, err
+// pack makes a bundle with the code in it for each cluster.
+func (o *PromoteOptions) pack(ctx context.Context, f *Factory, all []*production, code carrier.Code) ([]*member, error) {
+	if err := shareArchitectures(ctx, all); err != nil {
+		return nil, err
 	}
+	var members []*member
+	for _, p := range all {
+		p.Options.Rerun = o.Rerun
+		b, carried, err := p.pack(ctx, f, code)
+		if err != nil {
+			return nil, p.in(err)
+		}
+		members = append(members, &member{production: p, bundle: b, carried: carried})
+	}
+	return members, nil
+}
+
+// pack makes the bundle with the code in it.
+func (p *production) pack(ctx context.Context, f *Factory, code carrier.Code) (promote.Bundle, *carrier.Result, error) {
 	promote.Mark(p.targets, p.project.Name, code.Digest())
-	p.progress.Start("Package the code, " + code.Digest().Short())
 	carried, err := p.carry(ctx, f, code)
-	p.progress.End(err)
 	if err != nil {
 		return promote.Bundle{}, nil, err
 	}
