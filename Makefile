@@ -15,7 +15,7 @@ STATIC    := ai-agent ai-registry nvidia-smi
 PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu ai-gpu-real libnvidia-ml.so.1,$(PAYLOAD)/linux-$(arch)/$(p).gz))
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create soak lint fmt fuzz quickstart host release clean
+.PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create bench-promote soak lint fmt fuzz quickstart host release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ test-unit: ## Pass the tests that need no cluster
 e2e: bin/kubectl-ai ## Pass the end-to-end tests (needs `make host`)
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -v ./test/e2e/...
 
-bench: bin/kubectl-ai bench-reload bench-distance bench-idle bench-start bench-create ## Run every benchmark beside its peers
+bench: bin/kubectl-ai bench-reload bench-distance bench-idle bench-start bench-create bench-promote ## Run every benchmark beside its peers
 
 bench-reload: bin/kubectl-ai ## Measure a save, a burst, a large file and the first sync beside kubectl cp and rsync over exec
 	$(GO) test -tags bench -count=1 -timeout 60m -run TestReload -v ./test/bench/...
@@ -61,6 +61,9 @@ bench-torch: bin/kubectl-ai ## Measure the fork server beside a cold start of a 
 
 bench-create: bin/kubectl-ai ## Measure a sandbox with GPUs until a pod runs, beside kind create cluster
 	$(GO) test -tags bench -count=1 -timeout 30m -run TestCreate -v ./test/bench/...
+
+bench-promote: bin/kubectl-ai ## Measure promotions beside kubectl apply, its applysets and diff, and Flux's library; requests by the audit log
+	$(GO) test -tags bench -count=1 -timeout 60m -run TestPromote -v ./test/bench/...
 
 bench-start: ## Measure a forked start of Python beside a cold one; KUBECTL_AI_PRELOAD=torch names the modules
 	$(GO) test -run '^$$' -bench Start -v ./plugin/reload/python
