@@ -102,8 +102,8 @@ func writes(t *testing.T, cluster string) map[string]string {
 	return found
 }
 
-// versions are the resourceVersions of what a release may write.
-func versions(t *testing.T, cluster, ns string) string {
+// writtenVersions are the resourceVersions of what a release may write.
+func writtenVersions(t *testing.T, cluster, ns string) string {
 	t.Helper()
 	return kubectl(t, cluster, "get", "deployments,configmaps,secrets", "-n", ns, "--sort-by=.metadata.uid", "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
 }
@@ -113,11 +113,11 @@ func untouched(t *testing.T, ns string, clusters []string, do func()) {
 	t.Helper()
 	before, counted := map[string]string{}, map[string]map[string]string{}
 	for _, c := range clusters {
-		before[c], counted[c] = versions(t, c, ns), writes(t, c)
+		before[c], counted[c] = writtenVersions(t, c, ns), writes(t, c)
 	}
 	do()
 	for _, c := range clusters {
-		if after := versions(t, c, ns); after != before[c] {
+		if after := writtenVersions(t, c, ns); after != before[c] {
 			t.Errorf("%s was written to:\n%s\nwas\n%s", c, after, before[c])
 		}
 		if after := writes(t, c); !maps.Equal(after, counted[c]) {
@@ -156,8 +156,9 @@ func TestThreeClustersInTwoWaves(t *testing.T) {
 	const ns = "waves"
 	w1, w2 := furtherClusters(t)
 	all := []string{productionName, w1, w2}
-	uid := func(cluster string) string {
-		return kubectl(t, cluster, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+	var uids []string
+	for _, c := range all {
+		uids = append(uids, kubectl(t, c, "get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}"))
 	}
 	project := fmt.Sprintf(`apiVersion: kubectl-ai.dev/v1alpha1
 kind: Project
@@ -174,7 +175,7 @@ environments:
     waves:
     - {clusters: [eu-1], soak: 1s, gates: [{command: [test, -e, open]}]}
     - {clusters: [eu-2, us-1], parallelism: 2}
-`, ns, sandboxName, productionName, w1, w2, uid(productionName), uid(w1), uid(w2))
+`, ns, sandboxName, productionName, w1, w2, uids[0], uids[1], uids[2])
 	files := service(t, ns)
 	files["kubectl-ai.yaml"] = project
 	files["open"] = ""
@@ -316,13 +317,13 @@ environments:
 	})
 
 	t.Run("a context that leads to another cluster is refused", func(t *testing.T) {
-		save(t, filepath.Join(dir, "kubectl-ai.yaml"), strings.Replace(project, uid(w1), uid(w2), 1))
+		save(t, filepath.Join(dir, "kubectl-ai.yaml"), strings.Replace(project, uids[1], uids[2], 1))
 		untouched(t, ns, all, func() {
 			if r := ai(t, "promote", dir, "--to", "production", "--yes"); r.code != 3 || !strings.Contains(r.stderr, "PRO-040") {
 				t.Errorf("exit %d: %s", r.code, r.stderr)
 			}
 		})
-		if r := ai(t, "clusters", dir, "--to", "production"); r.code != 3 || !strings.Contains(r.stdout, "another: "+uid(w2)) {
+		if r := ai(t, "clusters", dir, "--to", "production"); r.code != 3 || !strings.Contains(r.stdout, "another: "+uids[2]) {
 			t.Errorf("exit %d: %s", r.code, r.stdout)
 		}
 	})
