@@ -144,9 +144,9 @@ spec:
 	}
 }
 
-// versions returns the resource versions of a namespace's objects of the six
+// versionsByName returns the resource versions of a namespace's objects of the six
 // kinds, by kind and name; those that others write are left out.
-func versions(t *testing.T, ns string) map[string]string {
+func versionsByName(t *testing.T, ns string) map[string]string {
 	t.Helper()
 	out := kubectl(t, productionName, "get", "configmaps,secrets,serviceaccounts,roles,services,deployments", "-n", ns, "-o",
 		`jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
@@ -204,7 +204,7 @@ func TestPromoteAsksForLittle(t *testing.T) {
 	})
 
 	t.Run("unchanged it is ten requests at most, and no write", func(t *testing.T) {
-		before := versions(t, ns)
+		before := versionsByName(t, ns)
 		r, all := api.promote(t, dir)
 		if r.code != 0 || !strings.Contains(r.stderr, "nothing to do") {
 			t.Fatalf("exit %d: %s", r.code, r.stderr)
@@ -215,13 +215,13 @@ func TestPromoteAsksForLittle(t *testing.T) {
 		if written := lines(all, asked.writes); len(written) > 0 {
 			t.Errorf("written: %v", written)
 		}
-		if m := moved(before, versions(t, ns)); len(m) > 0 {
+		if m := moved(before, versionsByName(t, ns)); len(m) > 0 {
 			t.Errorf("moved: %v", m)
 		}
 	})
 
 	t.Run("what changed is asked for and written, nothing else", func(t *testing.T) {
-		before := versions(t, ns)
+		before := versionsByName(t, ns)
 		change(t, "ConfigMap", "Secret")
 		r, all := api.promote(t, dir)
 		if r.code != 0 {
@@ -233,7 +233,7 @@ func TestPromoteAsksForLittle(t *testing.T) {
 		}
 		want := append([]string{"ConfigMap/c0", "Secret/kubectl-ai-" + ns + "-v2", "Secret/s0"}, record...)
 		slices.Sort(want)
-		if m := moved(before, versions(t, ns)); !slices.Equal(m, want) {
+		if m := moved(before, versionsByName(t, ns)); !slices.Equal(m, want) {
 			t.Errorf("moved: %v, want %v", m, want)
 		}
 	})
@@ -241,7 +241,7 @@ func TestPromoteAsksForLittle(t *testing.T) {
 	t.Run("what somebody edited is found and named, and nothing is written", func(t *testing.T) {
 		kubectl(t, productionName, "patch", "configmap", "c5", "-n", ns, "-p", `{"data":{"revision":"theirs"}}`)
 		kubectl(t, productionName, "scale", "deployment", "main", "-n", ns, "--replicas=1")
-		before := versions(t, ns)
+		before := versionsByName(t, ns)
 		change(t, "Secret") // and with that a change that nobody objects to
 		r, all := api.promote(t, dir)
 		for _, want := range []string{"APPLY-001", `ConfigMap/c5 in ` + ns + `: .data.revision belongs to "kubectl-patch" (kubectl patch)`, `.spec.replicas belongs to "kubectl" (kubectl scale)`} {
@@ -252,7 +252,7 @@ func TestPromoteAsksForLittle(t *testing.T) {
 		if written := lines(all, asked.writes); r.code != 1 || len(written) > 0 {
 			t.Errorf("exit %d, written: %v", r.code, written)
 		}
-		after := versions(t, ns)
+		after := versionsByName(t, ns)
 		delete(before, "Deployment/main") // its controller writes
 		delete(after, "Deployment/main")
 		if m := moved(before, after); len(m) > 0 {
