@@ -45,47 +45,63 @@ func TestWhatIsAsked(t *testing.T) {
 		actions   string
 	}{
 		{name: "nothing changed", asked: "1 list", actions: "10 unchanged"},
-		{name: "one changed: what a LIST brought is not read again", asked: "1 list, 1 patch", actions: "9 unchanged, 1 update",
+		{
+			name: "one changed: what a LIST brought is not read again", asked: "1 list, 1 patch", actions: "9 unchanged, 1 update",
 			change: func(want []*unstructured.Unstructured, _ map[string]*unstructured.Unstructured, _ map[Ref]Receipt) []*unstructured.Unstructured {
 				_ = unstructured.SetNestedField(want[3].Object, "2", "data", "a")
 				return want
-			}},
-		{name: "one in a list too large to bring whole", asked: "1 get, 1 list, 1 patch", actions: "9 unchanged, 1 update",
+			},
+		},
+		{
+			name: "one in a list too large to bring whole", asked: "1 get, 1 list, 1 patch", actions: "9 unchanged, 1 update",
 			change: func(want []*unstructured.Unstructured, _ map[string]*unstructured.Unstructured, _ map[Ref]Receipt) []*unstructured.Unstructured {
 				_ = unstructured.SetNestedField(want[3].Object, strings.Repeat("x", wholeBytes), "data", "a")
 				return want
-			}},
-		{name: "somebody wrote to one", asked: "1 get, 1 list, 1 patch", actions: "9 unchanged, 1 update",
+			},
+		},
+		{
+			name: "somebody wrote to one", asked: "1 get, 1 list, 1 patch", actions: "9 unchanged, 1 update",
 			change: func(want []*unstructured.Unstructured, live map[string]*unstructured.Unstructured, _ map[Ref]Receipt) []*unstructured.Unstructured {
 				live["c4"].SetResourceVersion("8")
 				_ = unstructured.SetNestedField(live["c4"].Object, "theirs", "data", "a")
 				return want
-			}},
-		{name: "one was deleted", asked: "1 get, 1 list, 1 patch", actions: "1 create, 9 unchanged",
+			},
+		},
+		{
+			name: "one was deleted", asked: "1 get, 1 list, 1 patch", actions: "1 create, 9 unchanged",
 			change: func(want []*unstructured.Unstructured, live map[string]*unstructured.Unstructured, _ map[Ref]Receipt) []*unstructured.Unstructured {
 				delete(live, "c4")
 				return want
-			}},
-		{name: "all were deleted: one stands for the others", asked: "2 list, 1 patch", actions: "1 create, 9 create like it",
+			},
+		},
+		{
+			name: "all were deleted: one stands for the others", asked: "2 list, 1 patch", actions: "1 create, 9 create like it",
 			change: func(want []*unstructured.Unstructured, live map[string]*unstructured.Unstructured, _ map[Ref]Receipt) []*unstructured.Unstructured {
 				clear(live)
 				return want
-			}},
-		{name: "a first apply", asked: "1 list, 1 patch", actions: "1 create, 9 create like it",
+			},
+		},
+		{
+			name: "a first apply", asked: "1 list, 1 patch", actions: "1 create, 9 create like it",
 			change: func(want []*unstructured.Unstructured, live map[string]*unstructured.Unstructured, known map[Ref]Receipt) []*unstructured.Unstructured {
 				clear(live)
 				clear(known)
 				return want
-			}},
-		{name: "a first apply over objects that are there", asked: "10 get, 1 list, 10 patch", actions: "10 unchanged",
+			},
+		},
+		{
+			name: "a first apply over objects that are there", asked: "10 get, 1 list, 10 patch", actions: "10 unchanged",
 			change: func(want []*unstructured.Unstructured, _ map[string]*unstructured.Unstructured, known map[Ref]Receipt) []*unstructured.Unstructured {
 				clear(known)
 				return want
-			}},
-		{name: "one is new", asked: "1 get, 1 list, 1 patch", actions: "1 create, 10 unchanged",
+			},
+		},
+		{
+			name: "one is new", asked: "1 get, 1 list, 1 patch", actions: "1 create, 10 unchanged",
 			change: func(want []*unstructured.Unstructured, _ map[string]*unstructured.Unstructured, _ map[Ref]Receipt) []*unstructured.Unstructured {
 				return append(want, configMap(t, "new", "1"))
-			}},
+			},
+		},
 		{name: "lists are forbidden", forbidden: true, asked: "10 get, 1 list, 10 patch", actions: "10 unchanged"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

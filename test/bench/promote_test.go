@@ -251,7 +251,7 @@ func (b *bench) measure(e engine, dir string) cost {
 	err := cmd.Run()
 	c := cost{time: time.Since(start)}
 	var exit *exec.ExitError
-	if err != nil && !(e.differs && errors.As(err, &exit) && exit.ExitCode() == 1) {
+	if err != nil && (!e.differs || !errors.As(err, &exit) || exit.ExitCode() != 1) {
 		b.t.Fatalf("%s: %v\n%s", e.name, err, out.Bytes()[max(0, out.Len()-4000):])
 	}
 	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
