@@ -1,11 +1,15 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
@@ -22,16 +26,72 @@ func (l *loop) settled(v *session.Version, err error) {
 	}
 }
 
-// write records in the journal what was delivered, until the loop ends.
-func (l *loop) write() {
+// recordOf is what the journal keeps of a delivery: all ranks that hold its
+// tree by now, those of earlier deliveries too. The caller holds the mutex.
+func (l *loop) recordOf(d session.Delivery, files int) recorded {
+	r := recorded{Delivery: d, files: files}
+	for id, receipt := range l.running {
+		if receipt.TreeDigest != d.Version.Digest {
+			continue
+		}
+		r.receipts = append(r.receipts, receipt)
+		if image := l.images[id]; image.ID != "" && !slices.Contains(r.runtimes, image) {
+			r.runtimes = append(r.runtimes, image)
+		}
+	}
+	slices.SortFunc(r.receipts, func(a, b wire.Receipt) int {
+		return cmp.Or(cmp.Compare(a.Rank, b.Rank), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Container, b.Container))
+	})
+	return r
+}
+
+// imageOf reads from a pod's status what a container runs in.
+func imageOf(pod *corev1.Pod, container string) ranIn {
+	for _, s := range pod.Status.ContainerStatuses {
+		if s.Name == container {
+			return ranIn{journal.Runtime{Container: container, Image: s.Image, ID: s.ImageID}, pod.Spec.NodeName}
+		}
+	}
+	return ranIn{}
+}
+
+// configPatience is how long nodes may take to say which images they have.
+const configPatience = 10 * time.Second
+
+// runtimes adds what the nodes know of the images; configs remembers it.
+func (l *loop) runtimes(ctx context.Context, ran []ranIn, configs map[ranIn]string) []journal.Runtime {
+	ctx, cancel := context.WithTimeout(ctx, configPatience)
+	defer cancel()
+	var out []journal.Runtime
+	for _, r := range ran {
+		config, known := configs[r]
+		if !known {
+			config = l.t.images.config(ctx, r.node, r.ID)
+			configs[r] = config
+		}
+		r.Config = config
+		if !slices.Contains(out, r.Runtime) {
+			out = append(out, r.Runtime)
+		}
+	}
+	return out
+}
+
+// write records in the journal what was delivered, until the loop ends; ctx
+// outlives it.
+func (l *loop) write(ctx context.Context) {
 	complained := false
+	configs := map[ranIn]string{}
 	for d := range l.record {
 		if d.Adopted {
-			if g, _, err := l.journal.Find(d.Generation); err == nil && g.TreeDigest == d.Version.Digest {
+			if g, _, err := l.journal.Find(d.Generation); err == nil && g.TreeDigest == d.Version.Digest && g.Complete() {
 				continue // an earlier dev has recorded it
 			}
 		}
-		g := journal.Generation{Generation: d.Generation, TreeDigest: d.Version.Digest, Files: d.files, Time: d.Done.UTC(), Receipts: d.Receipts}
+		g := journal.Generation{
+			Generation: d.Generation, TreeDigest: d.Version.Digest, Files: d.files, Time: d.Done.UTC(),
+			Ranks: l.ranks, Receipts: d.receipts, Runtimes: l.runtimes(ctx, d.runtimes, configs),
+		}
 		err := l.journal.Record(g, d.Version.Index, d.Version.Read)
 		if err != nil && !errors.Is(err, session.ErrChanged) && !complained {
 			complained = true

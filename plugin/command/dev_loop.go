@@ -58,12 +58,21 @@ type loop struct {
 	saved   map[tree.Digest]time.Time       // when a version was seen on this machine
 	last    tree.Index                      // delivered
 	running map[string]wire.Receipt         // by pod UID and container
+	images  map[string]ranIn                // by pod UID and container
 }
 
 // recorded is a delivery on its way to the journal.
 type recorded struct {
 	session.Delivery
-	files int // that changed
+	files    int // that changed
+	receipts []wire.Receipt
+	runtimes []ranIn
+}
+
+// ranIn is the image of a rank's container, and the node that has it.
+type ranIn struct {
+	journal.Runtime
+	node string
 }
 
 // errDelivered ends the loop of --once.
@@ -82,6 +91,7 @@ func newLoop(f *Factory, t *target, o *DevOptions, ranks int) (*loop, error) {
 		backs:   map[*session.Version]chan error{},
 		saved:   map[tree.Digest]time.Time{},
 		running: map[string]wire.Receipt{},
+		images:  map[string]ranIn{},
 		status:  newDevStatus(ranks),
 	}
 	said := f.Streams.Out
@@ -135,7 +145,7 @@ func (l *loop) run(parent context.Context) error {
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
-		l.write()
+		l.write(context.WithoutCancel(parent))
 	}()
 	defer func() { close(l.record); <-written }()
 	group.Go(l.sound(func() error {
@@ -198,6 +208,7 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 	case e.Gone:
 		l.mu.Lock()
 		delete(l.running, rank.ID)
+		delete(l.images, rank.ID)
 		l.mu.Unlock()
 		l.change(func(s *devStatus) {
 			delete(s.pods, rank.ID)
@@ -208,6 +219,9 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 		}
 		l.gang.Remove(ctx, rank.ID)
 	default:
+		l.mu.Lock()
+		l.images[rank.ID] = imageOf(e.Pod, e.Rank.Container)
+		l.mu.Unlock()
 		l.change(func(s *devStatus) { s.pods[rank.ID] = holding(e.Pod, e.Rank.Container) })
 		if l.forward != nil {
 			l.forward.Running(ctx, forward.Pod{Pod: e.Pod, Rank: e.Rank.Index})
@@ -245,10 +259,6 @@ func (l *loop) delivered(d session.Delivery) {
 	defer l.mu.Unlock()
 	changes := d.Version.Index.Diff(l.last)
 	l.last, l.current = d.Version.Index, d.Version
-	select {
-	case l.record <- recorded{d, changes.Len()}:
-	default: // a disk that slow loses a line, never a save
-	}
 	for _, r := range d.Receipts {
 		l.running[r.PodUID+"/"+r.Container] = r
 		if l.o.Output == "json" {
@@ -258,6 +268,10 @@ func (l *loop) delivered(d session.Delivery) {
 		}
 	}
 	current := l.runningNow()
+	select {
+	case l.record <- l.recordOf(d, changes.Len()):
+	default: // a disk that slow loses a line, never a save
+	}
 	did, are := outcome(d)
 	took := ""
 	seen, hasSeen := l.saved[d.Version.Digest]

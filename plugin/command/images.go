@@ -24,6 +24,9 @@ type images interface {
 	bring(ctx context.Context, refs []string, progress *term.Progress) (agent string, err error)
 	// entrypoint returns what an image runs.
 	entrypoint(ctx context.Context, ref string) (entry, cmd []string, err error)
+	// config returns the digest of an image's configuration as a node that
+	// has it says, "" where nobody can say.
+	config(ctx context.Context, node, id string) string
 }
 
 // loadedImages are those of a sandbox: loaded from the engine of this machine.
@@ -75,6 +78,20 @@ func (i loadedImages) entrypoint(ctx context.Context, ref string) (entry, cmd []
 	return config.Entrypoint, config.Cmd, nil
 }
 
+// config asks the node: what is loaded into one has a digest of its own there,
+// that of its configuration alone stays the same.
+func (i loadedImages) config(ctx context.Context, node, id string) string {
+	for _, n := range i.cluster.Nodes {
+		if n.Name != node {
+			continue
+		}
+		if config, err := image.Config(ctx, n, id); err == nil {
+			return config
+		}
+	}
+	return ""
+}
+
 // pulledImages are those of any other cluster: its nodes pull them.
 type pulledImages struct {
 	context string
@@ -112,6 +129,9 @@ func (i pulledImages) isOfAnotherBuild() bool {
 func (i pulledImages) entrypoint(ctx context.Context, ref string) (entry, cmd []string, err error) {
 	return registryEntrypoint(ctx, ref)
 }
+
+// config is for the registry to say, from the digest that the node names.
+func (i pulledImages) config(context.Context, string, string) string { return "" }
 
 // registryEntrypoint reads an image's configuration from its registry, with
 // the credentials of docker login.

@@ -130,6 +130,34 @@ func Present(ctx context.Context, node cluster.Node, ref string) bool {
 	return err == nil && id != ""
 }
 
+// Config returns the digest of the configuration of a node's image, by the
+// name that pods' statuses give it (imageID): that of a manifest, or that of
+// the configuration itself. An image that was loaded has a manifest of the
+// node's own making, and the configuration of the image that was loaded.
+// Config returns "" when the node has no such image.
+func Config(ctx context.Context, node cluster.Node, imageID string) (string, error) {
+	// inspecti does not find imported images by their digest.
+	out, err := node.Run(ctx, nil, "crictl", "images", "-o", "json")
+	if err != nil {
+		return "", fmt.Errorf("list the images of node %s: %w", node.Name, err)
+	}
+	var list struct {
+		Images []struct {
+			ID          string   `json:"id"`
+			RepoDigests []string `json:"repoDigests"`
+		} `json:"images"`
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		return "", fmt.Errorf("read the images of node %s: %w", node.Name, err)
+	}
+	for _, i := range list.Images {
+		if i.ID == imageID || slices.Contains(i.RepoDigests, imageID) {
+			return i.ID, nil
+		}
+	}
+	return "", nil
+}
+
 // lacking returns the nodes whose image of that name is another one or none.
 func lacking(ctx context.Context, nodes []cluster.Node, ref, id string) ([]cluster.Node, error) {
 	has := make([]bool, len(nodes))

@@ -43,7 +43,29 @@ type Generation struct {
 	TreeDigest tree.Digest    `json:"treeDigest"`
 	Files      int            `json:"files"` // that changed with it
 	Time       time.Time      `json:"time"`
-	Receipts   []wire.Receipt `json:"receipts"`
+	Ranks      int            `json:"ranks"`    // that there should be
+	Receipts   []wire.Receipt `json:"receipts"` // of the ranks that held it by then
+	Runtimes   []Runtime      `json:"runtimes,omitempty"`
+}
+
+// Runtime is an image that ranks' containers ran the code in.
+type Runtime struct {
+	Container string `json:"container"`
+	Image     string `json:"image"`            // as the pod names it
+	ID        string `json:"id"`               // as the node names it: containerStatuses[].imageID
+	Config    string `json:"config,omitempty"` // digest of its configuration, where the node tells it
+}
+
+// Complete tells whether every rank that there should be has proved that it
+// held the tree while a process ran in it.
+func (g Generation) Complete() bool {
+	proved := 0
+	for _, r := range g.Receipts {
+		if r.TreeDigest == g.TreeDigest && r.State() == wire.StateRunning {
+			proved++
+		}
+	}
+	return g.Ranks > 0 && proved >= g.Ranks
 }
 
 // record is a line as it is stored.
@@ -194,6 +216,12 @@ func (j *Journal) List() ([]Generation, error) {
 		return nil
 	})
 	return all, err
+}
+
+// Walk calls visit with the recorded generations and their trees, the oldest
+// first.
+func (j *Journal) Walk(visit func(Generation, tree.Index) error) error {
+	return j.replay(func(r *record, index tree.Index) error { return visit(r.Generation, index) })
 }
 
 // Find returns the latest generation with that number and its tree. It
