@@ -39,12 +39,19 @@ func sample(t *testing.T) map[string][]*unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	carried, _, err := carrier.ConfigMaps(carrier.Code{Root: code.Path, Index: index}, production.project.Name, production.targets)
+	carried, err := (&carrier.ConfigMaps{Resolver: &carrier.Resolver{Patience: time.Millisecond}, Project: production.project.Name}).
+		Carry(t.Context(), carrier.Folder(code.Path, index), production.targets, silent{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string][]*unstructured.Unstructured{"dev": dev.objects, "promote": append(production.objects, carried...)}
+	return map[string][]*unstructured.Unstructured{"dev": dev.objects, "promote": append(production.objects, carried.Objects...)}
 }
+
+type silent struct{}
+
+func (silent) Start(string)        {}
+func (silent) Note(string, ...any) {}
+func (silent) End(error)           {}
 
 // TestBundlesCarryNothingOfTheSandbox: a pod says nvidia.com/gpu, and nothing
 // else tells it where it runs. What is rendered is the same where there is no

@@ -14,7 +14,6 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
-	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 )
 
 // PromotionOptions are the flags that promote and rollback share.
@@ -40,7 +39,9 @@ type PromotionOptions struct {
 // PromoteOptions are the arguments of `promote`.
 type PromoteOptions struct {
 	PromotionOptions
-	Rerun bool
+	Rerun        bool
+	Unproven     bool
+	OtherRuntime bool
 }
 
 // NewCmdPromote returns `kubectl ai promote`.
@@ -48,11 +49,22 @@ func NewCmdPromote(f *Factory) *cobra.Command {
 	o := &PromoteOptions{}
 	cmd := &cobra.Command{
 		Use:   "promote [DIR] --to ENVIRONMENT",
-		Short: "Take a bundle, with the code as it is here, to another cluster",
-		Long: `Packages the code (one layer on the runtime image, or a ConfigMap), renders the
-environment's overlay with images by digest, checks whether it can work there,
-shows the difference, asks, applies it server-side, waits until all ranks are
-ready, prunes what the bundle no longer holds, and records the release.
+		Short: "Take a bundle, with the code that ran in the sandbox, to another cluster",
+		Long: `Packages the code, renders the environment's overlay with images by digest, checks
+whether it can work there, shows the difference, asks, applies it server-side,
+waits until all ranks are ready, prunes what the bundle no longer holds, and
+records the release.
+
+The code is that of a generation which all ranks of the sandbox proved to run, as
+it is here now: its contents are taken from the journal that dev keeps on this
+machine. Code that no receipts name is refused, and so is a runtime image other
+than the one that it ran in. --unproven takes the folder's code all the same, and
+--other-runtime the image; the record of the release says so.
+
+It goes the first of the ways in codeFormat of kubectl-ai.yaml that the cluster can
+take: layer (on the runtime image), imageVolume (an image of its own, mounted) or
+configMap; layer, then configMap unless the file says otherwise. Mounted code is
+read-only: a program that wrote beside its code under dev is refused.
 
 A Job gets a name made of what it runs, so that another template is another run
 and the same one is none. An earlier Job that still runs is left running; a
@@ -70,7 +82,8 @@ time and passed its gates. When one fails, the clusters that were changed go bac
 
 Exit codes: 1 the release did not come up (the current one stays what it was),
 2 usage, 3 the target is not ready or not the one that is pinned, 4 not permitted,
-5 a gate refused, 124 --timeout ran out.`,
+5 a gate refused, or nothing proves the code or its runtime image, 124 --timeout
+ran out.`,
 		Example: `  kubectl ai promote samples/digits --to production
   kubectl ai promote --to production --dry-run
   kubectl ai promote --to production --yes -o json | jq .treeDigest`,
@@ -89,6 +102,8 @@ Exit codes: 1 the release did not come up (the current one stays what it was),
 	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "bring the current release back when the new one does not come up; after a first release, remove what it made but what may hold data")
 	cmd.Flags().StringArrayVar(&o.ApproveBy, "approve-by", nil, "name of somebody who approves, for the record; may be repeated")
 	completeWords(cmd, "until", string(apply.UntilStarted), string(apply.UntilComplete))
+	cmd.Flags().BoolVar(&o.Unproven, "unproven", false, "promote code that no receipts of the sandbox name; the release says so")
+	cmd.Flags().BoolVar(&o.OtherRuntime, "other-runtime", false, "promote to another runtime image than the code ran in; the release says so")
 	addEvents(cmd, f)
 	return cmd
 }
@@ -187,12 +202,12 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	code, err := all[0].scanCode(ctx, f) // once: all clusters get the same
+	found, err := all[0].findCode(ctx, f, o) // once: all clusters get the same
 	if err != nil {
 		return err
 	}
-	all[0].progress.Start("Package the code, " + code.Digest().Short())
-	members, err := o.pack(ctx, f, all, code)
+	all[0].progress.Start("Package the code, " + found.code.Digest().Short())
+	members, err := o.pack(ctx, f, all, found)
 	all[0].progress.End(err)
 	if err != nil {
 		return err
@@ -204,14 +219,14 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 }
 
 // pack makes a bundle with the code in it for each cluster.
-func (o *PromoteOptions) pack(ctx context.Context, f *Factory, all []*production, code carrier.Code) ([]*member, error) {
+func (o *PromoteOptions) pack(ctx context.Context, f *Factory, all []*production, found *foundCode) ([]*member, error) {
 	if err := shareArchitectures(ctx, all); err != nil {
 		return nil, err
 	}
 	var members []*member
 	for _, p := range all {
 		p.Options.Rerun = o.Rerun
-		b, carried, err := p.pack(ctx, f, code)
+		b, carried, err := p.pack(ctx, f, o, found.copy())
 		if err != nil {
 			return nil, p.in(err)
 		}
@@ -221,40 +236,16 @@ func (o *PromoteOptions) pack(ctx context.Context, f *Factory, all []*production
 }
 
 // pack makes the bundle with the code in it.
-func (p *production) pack(ctx context.Context, f *Factory, code carrier.Code) (promote.Bundle, *carrier.Result, error) {
-	promote.Mark(p.targets, p.project.Name, code.Digest())
-	carried, err := p.carry(ctx, f, code)
+func (p *production) pack(ctx context.Context, f *Factory, o *PromoteOptions, found *foundCode) (promote.Bundle, *carrier.Result, error) {
+	carried, err := p.carry(ctx, f, found)
 	if err != nil {
 		return promote.Bundle{}, nil, err
 	}
-	return promote.Bundle{Objects: p.objects, Tree: code.Digest().String(), Images: carried.Images}, carried, nil
-}
-
-func (p *production) scanCode(ctx context.Context, f *Factory) (carrier.Code, error) {
-	code := p.project.Code[0]
-	index, err := scan(ctx, f, code)
-	return carrier.Code{Root: code.Path, Index: index}, err
-}
-
-// carry puts the code into the bundle the way that the environment wants.
-func (p *production) carry(ctx context.Context, f *Factory, code carrier.Code) (*carrier.Result, error) {
-	if p.env.CodeFormat == project.FormatConfigMap {
-		configMaps, result, err := carrier.ConfigMaps(code, p.project.Name, p.targets)
-		p.objects = append(p.objects, configMaps...)
-		return result, err
+	if err := p.compare(f, o, found, carried); err != nil {
+		return promote.Bundle{}, nil, err
 	}
-	cache, err := f.Cache()
-	if err != nil {
-		return nil, err
-	}
-	arches, err := p.architectures(ctx)
-	if err != nil {
-		return nil, err
-	}
-	resolver := &carrier.Resolver{Cache: cache, Arches: arches}
-	if e, err := engine.Detect(ctx); err == nil {
-		resolver.Engine = e
-	}
-	layers := &carrier.Layers{Resolver: resolver, Registry: p.env.Registry, Project: p.project.Name, Environment: p.env.Name}
-	return layers.Carry(ctx, code, p.targets, p.progress)
+	digest := found.code.Digest()
+	promote.Mark(p.targets, p.project.Name, digest)
+	p.objects = append(p.objects, carried.Objects...)
+	return promote.Bundle{Objects: p.objects, Tree: digest.String(), Images: carried.Images, Evidence: found.evidence}, carried, nil
 }

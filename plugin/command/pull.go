@@ -169,9 +169,7 @@ func (o *PullOptions) rank(ctx context.Context, t *target) (session.Rank, error)
 }
 
 func (o *PullOptions) fetch(ctx context.Context, f *Factory, t *target, rank session.Rank, root *os.Root) ([]pull.Item, error) {
-	d := &execstream.Dialer{Config: t.config, Client: t.client, Namespace: t.namespace}
-	pod, container, _ := strings.Cut(rank.Name, "/")
-	stream, err := d.Dial(ctx, pod, container, inject.AgentPath, "pull", "--socket", inject.SocketPath(container))
+	stream, err := t.outputs(ctx, rank)
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +192,13 @@ func (o *PullOptions) fetch(ctx context.Context, f *Factory, t *target, rank ses
 	}
 	progress.End(err)
 	return items, err
+}
+
+// outputs opens a stream to what a rank's programs wrote.
+func (t *target) outputs(ctx context.Context, rank session.Rank) (io.ReadWriteCloser, error) {
+	d := &execstream.Dialer{Config: t.config, Client: t.client, Namespace: t.namespace}
+	pod, container, _ := strings.Cut(rank.Name, "/")
+	return d.Dial(ctx, pod, container, inject.AgentPath, "pull", "--socket", inject.SocketPath(container))
 }
 
 // progressEvery is how often a long copy says how far it is.

@@ -82,7 +82,7 @@ func (p *production) former(ctx context.Context, f *Factory, revision int) (b pr
 		return b, &promote.NeverDeployedError{Revision: revision, Reason: old.Reason}
 	}
 	f.Streams.Talk("%sback to release %d of %s, code %s", p.label(), revision, old.When.Format("2006-01-02 15:04"), old.TreeDigest)
-	return promote.Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, RollbackTo: revision}, nil
+	return promote.Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, Evidence: old.Evidence, RollbackTo: revision}, nil
 }
 
 // previous finds the release to go back to.

@@ -7,9 +7,21 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/evidence"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
+
+// AlteredError says that an environment is not as its release left it.
+type AlteredError struct {
+	Environment string
+	Revision    int
+	Differences int
+}
+
+func (e *AlteredError) Error() string {
+	return fmt.Sprintf("%d findings in %s differ from release %d", e.Differences, e.Environment, e.Revision)
+}
 
 // onlyAccess matches a preflight that found nothing but missing permissions.
 func onlyAccess(err error) bool {
@@ -80,7 +92,7 @@ var promoteEntries = []Entry{
 		Next: From(func(e *carrier.NoRegistryError) string {
 			return fmt.Sprintf("set environments.%[1]s.registry in kubectl-ai.yaml, or environments.%[1]s.codeFormat: configMap", e.Environment)
 		}),
-		Long: "With codeFormat layer the code becomes part of an image, which has to be pushed to a registry that the cluster pulls from. Code below 1 MiB can go as a ConfigMap instead.",
+		Long: "With codeFormat layer or imageVolume the code becomes part of an image, which has to be pushed to a registry that the cluster pulls from. Code of a few MiB can go as ConfigMaps instead.",
 	},
 	{
 		ID: "PRO-012", Exit: ExitPrecondition, Match: As[*carrier.PlatformError](),
@@ -95,12 +107,12 @@ var promoteEntries = []Entry{
 	{
 		ID: "PRO-014", Exit: ExitPrecondition, Match: As[*carrier.TooLargeError](),
 		Next: Text("add what is no code to code[].ignore, or use codeFormat: layer with a registry"),
-		Long: "A ConfigMap holds 1 MiB. Nothing was written.",
+		Long: "The code goes as eight ConfigMaps at most, of 900 KiB each, and the pod template lists every file. Nothing was written.",
 	},
 	{
 		ID: "PRO-015", Exit: ExitPrecondition, Match: As[*carrier.UnfitError](),
 		Next: Text("rename or remove the file, or use the other codeFormat"),
-		Long: "A ConfigMap holds no symbolic links and no names that begin with two dots; an image layer takes names that begin with .wh. for deletions.",
+		Long: "A ConfigMap holds no symbolic links, no names that begin with two dots and no file above 900 KiB; an image layer takes names that begin with .wh. for deletions.",
 	},
 	{
 		ID: "PRO-016", Exit: ExitPrecondition, Match: Is(release.ErrConcurrent),
@@ -121,6 +133,63 @@ var promoteEntries = []Entry{
 		ID: "PRO-019", Exit: ExitPrecondition, Match: As[*promote.NeverDeployedError](),
 		Next: Text("kubectl ai history --to ENVIRONMENT, and choose one that was deployed"),
 		Long: "A release that never came up is nothing to go back to.",
+	},
+	{
+		ID: "PRO-040", Exit: ExitGate, Match: As[*evidence.UnprovenError](),
+		Next: Text("kubectl ai dev, until all ranks run it; or promote --unproven"),
+		Long: `What goes to production is a generation that every rank of the sandbox proved to run:
+it hashed the files on its own disk and named its process. The journal on this machine
+keeps receipts and contents. Code that was changed since, or that only some ranks got, has
+no such proof. --unproven promotes it all the same, and the record of the release says so.
+Nothing was written.`,
+	},
+	{
+		ID: "PRO-041", Exit: ExitGate, Match: As[*evidence.RuntimeError](),
+		Next: Text("run dev with production's runtime image; or promote --other-runtime"),
+		Long: `The runtime image brings Python, torch and CUDA's libraries. The image that the ranks
+ran in and the one that production gets are compared by digest: that of an index, of a
+manifest, or of the configuration for what was loaded into a sandbox and never was in a
+registry. --other-runtime promotes to another one, such as one for other GPUs, and the
+record of the release says so. Nothing was written.`,
+	},
+	{
+		ID: "PRO-042", Exit: ExitPrecondition, Match: As[*carrier.NoImageVolumesError](),
+		Next: Text("codeFormat: layer, or a list such as [imageVolume, layer], which takes the first that the cluster can"),
+		Long: `The API server was asked by a dry run to admit the bundle's own workloads with an image
+as a volume (KEP-4639): where the feature is off it drops the field. Nodes need containerd
+2.1 or CRI-O 1.31. Nothing was written.`,
+	},
+	{
+		ID: "PRO-043", Exit: ExitPrecondition, Match: As[*carrier.WrittenError](),
+		Next: Text("have the program write elsewhere, such as into a volume; or codeFormat: layer"),
+		Long: "imageVolume and configMap mount the code read-only. Under dev a program may write beside its code, and this one did since it was started. Nothing was written.",
+	},
+	{
+		ID: "PRO-044", Exit: ExitPrecondition, Match: As[*carrier.UnaskedError](),
+		Next: Text("kubectl ai dev; or codeFormat: layer"),
+		Long: "imageVolume and configMap mount the code read-only. The ranks of the sandbox are asked whether their programs write beside the code, and none answered. Nothing was written.",
+	},
+	{
+		ID: "PRO-045", Exit: ExitGate, Match: As[*carrier.HiddenError](),
+		Next: Text("declare them in kubectl-ai.yaml, such as code: [{path: src, hides: [.venv/]}], or move them elsewhere in the image"),
+		Long: `The runtime image has files where the code goes. Under dev a volume lies over them, and
+every codeFormat hides them in production too; so the program never saw them. What is
+built into an image is mostly meant to be used: a .venv, a compiled extension. Files that
+the code itself brings under the same path are not listed. Nothing was written.`,
+	},
+	{
+		ID: "PRO-046", Exit: ExitPrecondition, Match: As[*carrier.UnableError](),
+		Next: Text("set environments.<name>.registry in kubectl-ai.yaml; each way says what it lacks"),
+		Long: "codeFormat names the ways that the code may go: layer and imageVolume need a registry, configMap holds a few MiB. None of them fits here. Nothing was written.",
+	},
+	{
+		ID: "PRO-047", Exit: ExitGate, Match: As[*AlteredError](),
+		Next: Text("kubectl ai history --to ENVIRONMENT, then promote or rollback to bring it back"),
+		Long: `Something in the environment is not what the current release brought: an image in a live
+object or in a node, bytes in the registry, the content of a ConfigMap. Each is listed.
+Bytes of an image that changed in a registry are refused by nodes, which check digests; a
+promotion pushes nothing that the registry says it has, so such a blob has to be deleted
+there first.`,
 	},
 	{
 		ID: "APPLY-006", Exit: ExitPrecondition, Match: As[*apply.ImmutableError](),

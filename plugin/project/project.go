@@ -41,9 +41,15 @@ const (
 
 // Code formats: how the code tree reaches a container in an environment.
 const (
-	FormatLayer     = "layer"     // a layer on the runtime image
-	FormatConfigMap = "configMap" // immutable ConfigMaps, below 1 MiB
+	FormatLayer       = "layer"       // a layer on the runtime image
+	FormatImageVolume = "imageVolume" // an image of its own that pods mount, read-only
+	FormatConfigMap   = "configMap"   // immutable ConfigMaps, a few MiB, read-only
 )
+
+// defaultFormats are those of an environment that names none. A layer stands
+// first because a program may write beside it, as it may under dev; without a
+// registry small code goes as ConfigMaps.
+var defaultFormats = []string{FormatLayer, FormatConfigMap}
 
 // Project is a bundle with its settings, all defaults filled in.
 type Project struct {
@@ -69,6 +75,9 @@ type Code struct {
 	// IgnoreLines where in the project file each of them stands.
 	Ignore      []string
 	IgnoreLines []int
+	// Hides holds patterns in gitignore syntax, from MountPath on: files of
+	// the runtime image that may vanish behind the code.
+	Hides []string
 }
 
 // Reload says how a process makes way for that of the next generation.
@@ -102,14 +111,16 @@ type Agent struct {
 
 // Environment is where a bundle runs: an overlay, a cluster, a namespace.
 type Environment struct {
-	Name       string
-	Overlay    string // absolute path
-	Context    string // kubeconfig context; empty: the caller decides
-	Namespace  string // empty: what the overlay says, else default
-	CodeFormat string // FormatLayer or FormatConfigMap
-	Registry   string // host[:port][/path] that images are pushed to
-	ClusterUID string // of kube-system in Context; empty: the cluster is not pinned
-	Gates      []Gate // what has to hold before anything is applied
+	Name      string
+	Overlay   string // absolute path
+	Context   string // kubeconfig context; empty: the caller decides
+	Namespace string // empty: what the overlay says, else default
+	// CodeFormats are the ways that the code may go there; the first that the
+	// cluster can take is used.
+	CodeFormats []string
+	Registry    string // host[:port][/path] that images are pushed to
+	ClusterUID  string // of kube-system in Context; empty: the cluster is not pinned
+	Gates       []Gate // what has to hold before anything is applied
 	// Clusters are where the environment is, if it is in several: Waves is in
 	// which order, and OnFailure is Rollback or Stop.
 	Clusters  []Cluster
@@ -161,6 +172,7 @@ type file struct {
 		MountPath string      `yaml:"mountPath"`
 		Targets   []string    `yaml:"targets"`
 		Ignore    []yaml.Node `yaml:"ignore"`
+		Hides     []yaml.Node `yaml:"hides"`
 	} `yaml:"code"`
 	Reload struct {
 		StopSignal  string   `yaml:"stopSignal"`
@@ -177,14 +189,37 @@ type file struct {
 		Image string `yaml:"image"`
 	} `yaml:"agent"`
 	Environments map[string]struct {
-		Overlay    string `yaml:"overlay"`
-		Context    string `yaml:"context"`
-		Namespace  string `yaml:"namespace"`
-		CodeFormat string `yaml:"codeFormat"`
-		Registry   string `yaml:"registry"`
-		Fleet      fleet  `yaml:",inline"`
+		Overlay    string  `yaml:"overlay"`
+		Context    string  `yaml:"context"`
+		Namespace  string  `yaml:"namespace"`
+		CodeFormat formats `yaml:"codeFormat"`
+		Registry   string  `yaml:"registry"`
+		Fleet      fleet   `yaml:",inline"`
 	} `yaml:"environments"`
 	Metrics []metricFile `yaml:"metrics"`
+}
+
+var known = []string{FormatLayer, FormatImageVolume, FormatConfigMap}
+
+// formats is one code format or a list of them.
+type formats []string
+
+// UnmarshalYAML implements yaml.Unmarshaler.
+func (f *formats) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		var one string
+		if err := node.Decode(&one); err != nil || one == "" {
+			return err
+		}
+		*f = formats{one}
+		return nil
+	}
+	var list []string
+	if err := node.Decode(&list); err != nil {
+		return err
+	}
+	*f = list
+	return nil
 }
 
 // modules are names of Python modules.
@@ -326,6 +361,13 @@ func (f *file) project(root, path string) (*Project, error) {
 				return nil, &FileError{Path: path, Line: node.Line, Msg: fmt.Sprintf("code[%d].ignore: %v", i, err)}
 			}
 		}
+		for _, node := range c.Hides {
+			text, err := pattern(&node)
+			if err != nil {
+				return nil, &FileError{Path: path, Line: node.Line, Msg: fmt.Sprintf("code[%d].hides: %v", i, err)}
+			}
+			code.Hides = append(code.Hides, text)
+		}
 		p.Code = append(p.Code, code)
 	}
 	if len(p.Code) == 0 {
@@ -373,19 +415,23 @@ func (f *file) project(root, path string) (*Project, error) {
 		return nil, bad("%v", err)
 	}
 	for _, name := range conventionalOverlays(root) {
-		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormat: FormatLayer}
+		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormats: defaultFormats}
 	}
 	for name, e := range f.Environments {
-		env := Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), Context: e.Context, Namespace: e.Namespace, CodeFormat: e.CodeFormat, Registry: e.Registry}
+		env := Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), Context: e.Context, Namespace: e.Namespace, CodeFormats: e.CodeFormat, Registry: e.Registry}
 		if e.Overlay != "" {
 			env.Overlay = within(root, e.Overlay)
 		}
-		switch env.CodeFormat {
-		case "":
-			env.CodeFormat = FormatLayer
-		case FormatLayer, FormatConfigMap:
-		default:
-			return nil, bad("environments.%s.codeFormat %q: want %s or %s", name, env.CodeFormat, FormatLayer, FormatConfigMap)
+		if len(env.CodeFormats) == 0 {
+			env.CodeFormats = defaultFormats
+		}
+		for i, format := range env.CodeFormats {
+			switch {
+			case !slices.Contains(known, format):
+				return nil, bad("environments.%s.codeFormat %q: want one of %s, or a list of them", name, format, strings.Join(known, ", "))
+			case slices.Contains(env.CodeFormats[:i], format):
+				return nil, bad("environments.%s.codeFormat names %s twice", name, format)
+			}
 		}
 		if err := e.Fleet.read(&env, p.Metrics); err != nil {
 			return nil, bad("environments.%s.%v", name, err)

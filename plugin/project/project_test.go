@@ -40,8 +40,8 @@ func TestABundleWithoutAFileFollowsTheConventions(t *testing.T) {
 		Code:   []Code{{Path: filepath.Join(dir, "src")}},
 		Reload: Reload{StopSignal: "TERM", GracePeriod: 10 * time.Second},
 		Environments: map[string]Environment{
-			"sandbox":    {Name: "sandbox", Overlay: filepath.Join(dir, "overlays/sandbox"), CodeFormat: FormatLayer},
-			"production": {Name: "production", Overlay: filepath.Join(dir, "overlays/production"), CodeFormat: FormatLayer},
+			"sandbox":    {Name: "sandbox", Overlay: filepath.Join(dir, "overlays/sandbox"), CodeFormats: []string{FormatLayer, FormatConfigMap}},
+			"production": {Name: "production", Overlay: filepath.Join(dir, "overlays/production"), CodeFormats: []string{FormatLayer, FormatConfigMap}},
 		},
 	}
 	if diff := cmp.Diff(want, p); diff != "" {

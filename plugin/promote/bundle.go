@@ -16,6 +16,8 @@ type Bundle struct {
 	Objects []*unstructured.Unstructured
 	Tree    string            // digest of the code tree
 	Images  map[string]string // target -> image
+	// Evidence is what it is founded on, for the record.
+	Evidence *release.Evidence
 	// RollbackTo is the release whose stored manifests these are; 0: a fresh
 	// render, whose Jobs get the names of their generations.
 	RollbackTo int

@@ -25,7 +25,7 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	record := release.Record{
 		APIVersion: release.APIVersion, Kind: release.Kind,
 		Project: p.Target.Project, Environment: p.Target.Environment, Namespace: p.Target.Namespace,
-		Revision: plan.Revision, BundleDigest: plan.Bundle, TreeDigest: plan.Tree, Images: plan.Images, Gates: plan.Gates,
+		Revision: plan.Revision, BundleDigest: plan.Bundle, TreeDigest: plan.Tree, Images: plan.Images, Evidence: plan.Evidence, Gates: plan.Gates,
 		Who: p.Who(ctx), When: p.Now().UTC().Truncate(time.Second),
 		Context: p.Target.Context, Server: p.Target.Server, RollbackTo: plan.RollbackTo,
 	}

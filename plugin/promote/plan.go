@@ -65,6 +65,7 @@ type Plan struct {
 	Tree       string
 	Bundle     string
 	Images     map[string]string
+	Evidence   *release.Evidence
 	Report     preflight.Report
 	Changes    *apply.Plan
 	Kept       []Kept
@@ -110,7 +111,7 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	}
 	plan = &Plan{
 		Revision: max(state.Last, state.Pending) + 1, RollbackTo: b.RollbackTo,
-		Tree: b.Tree, Images: b.Images, state: state, entries: map[apply.Ref]release.Entry{},
+		Tree: b.Tree, Images: b.Images, Evidence: b.Evidence, state: state, entries: map[apply.Ref]release.Entry{},
 		members: p.Cluster.Members(release.PartOf + "=" + p.id()),
 	}
 	for _, e := range state.Inventory {

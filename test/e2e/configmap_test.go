@@ -27,7 +27,7 @@ func TestPromoteAsAConfigMap(t *testing.T) {
 	must(t, "sandbox", "load", pythonImage, "--name", productionName)
 	want := digestHere(t, filepath.Join(dir, "src"))
 
-	must(t, "promote", dir, "--to", "production", "--yes")
+	must(t, "promote", dir, "--to", "production", "--yes", "--unproven")
 	if h := history(t, dir); h.Current != 1 || h.Items[0].TreeDigest != want {
 		t.Fatalf("history = %+v, want release 1 with %s", h, want)
 	}
@@ -49,7 +49,7 @@ func TestPromoteAsAConfigMap(t *testing.T) {
 		return kubectl(t, productionName, "get", "jobs,services,configmaps,secrets", "-n", ns, "-o", `jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
 	}
 	before := versions()
-	if r := must(t, "promote", dir, "--to", "production", "--yes"); !strings.Contains(r.stderr, "nothing to do") {
+	if r := must(t, "promote", dir, "--to", "production", "--yes", "--unproven"); !strings.Contains(r.stderr, "nothing to do") {
 		t.Errorf("it does not say that there is nothing to do: %s", r.stderr)
 	}
 	if after := versions(); after != before {

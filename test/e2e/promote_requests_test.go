@@ -87,7 +87,7 @@ func (c *counter) promote(t *testing.T, dir string, args ...string) (result, []a
 	c.mu.Lock()
 	c.asked = nil
 	c.mu.Unlock()
-	r := ai(t, append([]string{"--kubeconfig", c.kubeconfig, "promote", dir, "--to", "production", "--yes"}, args...)...)
+	r := ai(t, append([]string{"--kubeconfig", c.kubeconfig, "promote", dir, "--to", "production", "--yes", "--unproven"}, args...)...)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return r, slices.Clone(c.asked)

@@ -69,7 +69,7 @@ while True:
 	want := digestHere(t, filepath.Join(dir, "src"))
 	promote := func(t *testing.T) result {
 		t.Helper()
-		return must(t, "promote", dir, "--to", "production", "--yes")
+		return must(t, "promote", dir, "--to", "production", "--yes", "--unproven")
 	}
 
 	t.Run("without a terminal and --yes nothing happens", func(t *testing.T) {
@@ -79,6 +79,13 @@ while True:
 		if left := kubectl(t, productionName, "get", "jobs", "-n", ns, "-o", "name"); strings.TrimSpace(left) != "" {
 			t.Errorf("something was applied: %s", left)
 		}
+	})
+
+	t.Run("files of the runtime image that the code hides are named", func(t *testing.T) {
+		if r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven"); r.code != 5 || !strings.Contains(r.stderr, "PRO-045") || !strings.Contains(r.stderr, "stray.py") {
+			t.Errorf("exit %d: %s", r.code, r.stderr)
+		}
+		save(t, filepath.Join(dir, "kubectl-ai.yaml"), strings.Replace(files["kubectl-ai.yaml"], "mountPath: /app", "mountPath: /app, hides: [stray.py]", 1))
 	})
 
 	promote(t)
@@ -141,7 +148,7 @@ while True:
 	t.Run("an image that cannot be pulled ends the wait, and history keeps the good release", func(t *testing.T) {
 		broken := strings.Replace(files["base/job.yaml"], "      containers:\n", "      containers:\n      - {name: side, image: \"localhost:"+registryPort+"/none:1\"}\n", 1)
 		save(t, filepath.Join(dir, "base/job.yaml"), broken)
-		r := ai(t, "promote", dir, "--to", "production", "--yes", "--timeout", "3m")
+		r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven", "--timeout", "3m")
 		if r.code != 1 || !strings.Contains(r.stderr, "ImagePull") || !strings.Contains(r.stderr, "pod ") {
 			t.Errorf("exit %d, want the pod and the reason: %s", r.code, r.stderr)
 		}
@@ -166,7 +173,7 @@ while True:
 		kubectl(t, productionName, "create", "configmap", "-n", ns, "foreign", "--from-literal=a=theirs")
 		save(t, filepath.Join(dir, "base/kustomization.yaml"), "resources: [job.yaml, service.yaml, foreign.yaml]\n")
 		save(t, filepath.Join(dir, "base/foreign.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: foreign}\ndata: {a: ours}\n")
-		if r := ai(t, "promote", dir, "--to", "production", "--yes"); r.code != 1 || !strings.Contains(r.stderr, "ConfigMap/foreign") {
+		if r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven"); r.code != 1 || !strings.Contains(r.stderr, "ConfigMap/foreign") {
 			t.Errorf("exit %d: %s", r.code, r.stderr)
 		}
 		if got := kubectl(t, productionName, "get", "configmap", "foreign", "-n", ns, "-o", "jsonpath={.data.a}"); got != "theirs" {
@@ -234,7 +241,7 @@ func TestPromoteReportsMissingGPUsBeforeItWrites(t *testing.T) {
 	files := job("greedy", 2, "")
 	files["base/job.yaml"] = strings.Replace(files["base/job.yaml"], "memory: 128Mi}", "memory: 128Mi, nvidia.com/gpu: 8}", 1)
 	dir := bundle(t, productionName, "greedy", files)
-	if r := ai(t, "promote", dir, "--to", "production", "--yes"); r.code != 3 || !strings.Contains(r.stderr, "16 nvidia.com/gpu") {
+	if r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven"); r.code != 3 || !strings.Contains(r.stderr, "16 nvidia.com/gpu") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 	if left := kubectl(t, productionName, "get", "jobs", "-n", "greedy", "-o", "name"); strings.TrimSpace(left) != "" {

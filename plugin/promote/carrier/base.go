@@ -2,6 +2,7 @@ package carrier
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 )
 
 // Engine is what is needed of the container engine of this machine.
@@ -70,7 +73,7 @@ func (r *Resolver) fromRegistry(ctx context.Context, ref name.Reference) (Base, 
 		return Base{}, err
 	}
 	pinned := ref.Context().Digest(head.Digest.String())
-	found := Base{From: pinned.String()}
+	found := Base{From: pinned.String(), Ref: pinned.String()}
 	if !head.MediaType.IsIndex() {
 		img, err := remote.Image(pinned, auth(ctx)...)
 		if err != nil {
@@ -105,7 +108,7 @@ func (r *Resolver) fromRegistry(ctx context.Context, ref name.Reference) (Base, 
 
 // fitting returns the images for the nodes' architectures.
 func (r *Resolver) fitting(image string, base Base) (Base, error) {
-	out := Base{From: base.From}
+	out := Base{From: base.From, Ref: base.Ref}
 	var has []string
 	for _, img := range base.Images {
 		config, err := img.ConfigFile()
@@ -125,7 +128,30 @@ func (r *Resolver) fitting(image string, base Base) (Base, error) {
 	if len(out.Images) == 0 {
 		return Base{}, &PlatformError{Image: image, Want: r.Arches, Has: has}
 	}
+	if err := out.identify(); err != nil {
+		return Base{}, fmt.Errorf("read %s: %w", image, err)
+	}
 	return out, nil
+}
+
+// pin finds the runtime image of a container and names it by digest where its
+// registry has it. nil stands for an image that only the nodes can tell of.
+func (r *Resolver) pin(ctx context.Context, c workload.Container, report Reporter) (*Base, error) {
+	image := c.Image()
+	base, err := r.Base(ctx, image)
+	var absent *BaseError
+	switch {
+	case errors.As(err, &absent):
+		report.Note("runtime image %s stays as the bundle names it: it is not found from here", image)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case base.Ref == "":
+		report.Note("runtime image %s stays as the bundle names it: no registry has it", image)
+		return &base, nil
+	}
+	c.SetImage(base.Ref)
+	return &base, nil
 }
 
 func auth(ctx context.Context) []remote.Option {

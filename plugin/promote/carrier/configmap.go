@@ -1,9 +1,9 @@
 package carrier
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -13,87 +13,147 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
-// configMapLimit is what a ConfigMap's values may have together: 1 MiB, by
-// the API's validation of ConfigMaps.
-const configMapLimit = 1 << 20
+const (
+	// chunkLimit is what the values of one ConfigMap may have together. The
+	// API allows 1 MiB; keys and metadata need some of it.
+	chunkLimit = 900 << 10
+	// chunks is how many ConfigMaps the code may take. Chosen: each is a
+	// request of every pod's kubelet, and all are in etcd.
+	chunks = 8
+	// itemsLimit bounds what the list of files takes in the pod template,
+	// which is part of an object that etcd takes up to 1.5 MiB of.
+	itemsLimit = 768 << 10
+)
 
-const codeVolume = "kubectl-ai-code"
+// TreeAnnotation is on the ConfigMaps: the digest of the whole tree.
+const TreeAnnotation = "kubectl-ai.dev/tree-digest"
 
-// ConfigMaps carries code as an immutable ConfigMap whose name holds the
-// digest. It edits the targets and returns the ConfigMap to apply. It returns
-// a *TooLargeError or an *UnfitError for a tree that does not fit.
-func ConfigMaps(code Code, project string, targets []workload.Target) ([]*unstructured.Unstructured, *Result, error) {
+// ConfigMaps carries code as immutable ConfigMaps in one projected volume,
+// whose names hold the digest of the tree.
+type ConfigMaps struct {
+	Resolver *Resolver
+	Project  string
+	// Writes guards what cannot be written to; nil: nobody asks.
+	Writes Writes
+}
+
+// Format implements Carrier.
+func (*ConfigMaps) Format() string { return FormatConfigMap }
+
+// Able implements Carrier. It returns a *TooLargeError or an *UnfitError for a
+// tree that does not fit, *CoveredError, or what Writes says.
+func (c *ConfigMaps) Able(ctx context.Context, code Code, targets []workload.Target) error {
 	if err := uncovered(targets); err != nil {
-		return nil, nil, err
+		return err
+	}
+	if _, err := divide(code.Index); err != nil {
+		return err
+	}
+	return c.Writes.check(ctx, c.Format())
+}
+
+// Carry implements Carrier.
+func (c *ConfigMaps) Carry(ctx context.Context, code Code, targets []workload.Target, r Reporter) (*Result, error) {
+	parts, err := divide(code.Index)
+	if err != nil {
+		return nil, err
 	}
 	digest := code.Digest()
-	configMap := fmt.Sprintf("%s-code-%s", project, digest.Short())
-	data, binary, items, err := encode(code)
-	if err != nil {
-		return nil, nil, err
+	result := &Result{Format: c.Format()}
+	var sources []any
+	var made []*unstructured.Unstructured
+	for i, part := range parts {
+		name := fmt.Sprintf("%s-code-%s", c.Project, digest.Short())
+		if i > 0 {
+			name += fmt.Sprintf("-%d", i)
+		}
+		obj, items, err := encode(code, part, name)
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, obj)
+		sources = append(sources, map[string]any{"configMap": map[string]any{"name": name, "items": items}})
+		result.Code = append(result.Code, "ConfigMap/"+name)
 	}
-	content := map[string]any{
-		"apiVersion": "v1",
-		"kind":       "ConfigMap",
-		"metadata": map[string]any{
-			"name":        configMap,
-			"annotations": map[string]any{"kubectl-ai.dev/tree-digest": digest.String()},
-		},
-		"immutable": true,
-	}
-	if len(data) > 0 {
-		content["data"] = data
-	}
-	if len(binary) > 0 {
-		content["binaryData"] = binary
-	}
-	var objects []*unstructured.Unstructured
 	namespaces := map[string]bool{}
-	result := &Result{Images: map[string]string{}}
 	for _, t := range targets {
 		namespace := t.Object.GetNamespace()
 		if !namespaces[namespace] {
 			namespaces[namespace] = true
-			obj := (&unstructured.Unstructured{Object: content}).DeepCopy()
-			if namespace != "" {
-				obj.SetNamespace(namespace)
+			for _, obj := range made {
+				obj = obj.DeepCopy()
+				if namespace != "" {
+					obj.SetNamespace(namespace)
+				}
+				result.Objects = append(result.Objects, obj)
 			}
-			objects = append(objects, obj)
 		}
-		mount(t, configMap, items)
-		setVariable(t.Container, DigestVariable, digest.String())
-		result.Images[t.String()] = t.Container.Image()
+		image := t.Container.Image()
+		base, err := c.Resolver.pin(ctx, t.Container, r)
+		if err != nil {
+			return nil, err
+		}
+		mount(t, map[string]any{"projected": map[string]any{"sources": sources}}, digest)
+		result.keep(t, image, base)
 	}
-	return objects, result, nil
+	return result, nil
 }
 
-// encode turns the tree into the values of a ConfigMap and the items that
-// give them their paths and modes back.
-func encode(code Code) (data, binary map[string]any, items []any, err error) {
-	var size, largest int64
-	name := ""
-	for _, e := range code.Index {
+// part is the entries of one ConfigMap, with their places in the index.
+type part struct {
+	first   int
+	entries tree.Index
+}
+
+// divide fills ConfigMaps in path order. A file is never in two.
+func divide(index tree.Index) ([]part, error) {
+	parts := []part{{}}
+	var size, total int64
+	largest := tree.Entry{}
+	for _, e := range index {
 		if e.Kind == tree.Link {
-			return nil, nil, nil, &UnfitError{Path: e.Path, Reason: "is a symbolic link, which a ConfigMap cannot hold"}
+			return nil, &UnfitError{Path: e.Path, Reason: "is a symbolic link, which a ConfigMap cannot hold"}
 		}
 		if strings.HasPrefix(e.Path, "..") {
-			return nil, nil, nil, &UnfitError{Path: e.Path, Reason: "begins with two dots, which a ConfigMap volume keeps for itself"}
+			return nil, &UnfitError{Path: e.Path, Reason: "begins with two dots, which a ConfigMap volume keeps for itself"}
 		}
-		size += e.Size
-		if e.Size > largest || name == "" {
-			largest, name = e.Size, e.Path
+		if e.Size > chunkLimit {
+			return nil, &UnfitError{Path: e.Path, Reason: fmt.Sprintf("has %d bytes, and one ConfigMap holds %d", e.Size, chunkLimit)}
+		}
+		if e.Size >= largest.Size {
+			largest = e
 		}
 	}
-	if size > configMapLimit {
-		return nil, nil, nil, &TooLargeError{Size: size, Limit: configMapLimit, Largest: name, LargestSize: largest}
+	items := 0
+	for i, e := range index {
+		if size+e.Size > chunkLimit {
+			parts, size = append(parts, part{first: i}), 0
+		}
+		last := &parts[len(parts)-1]
+		last.entries = append(last.entries, e)
+		size, total = size+e.Size, total+e.Size
+		items += len(e.Path) + len(keyOf(i, e.Path)) + len(`{"key":"","path":"","mode":420},`)
 	}
-	data, binary = map[string]any{}, map[string]any{}
-	for i, e := range code.Index {
+	if len(parts) > chunks {
+		return nil, &TooLargeError{Size: total, Limit: chunks * chunkLimit, Largest: largest.Path, LargestSize: largest.Size}
+	}
+	if items > itemsLimit {
+		return nil, &TooLargeError{Size: total, Limit: chunks * chunkLimit, Files: len(index)}
+	}
+	return parts, nil
+}
+
+// encode turns a part of the tree into a ConfigMap and the items that give its
+// files their paths and modes back.
+func encode(code Code, p part, name string) (*unstructured.Unstructured, []any, error) {
+	data, binary := map[string]any{}, map[string]any{}
+	var items []any
+	for i, e := range p.entries {
 		content, err := code.read(e)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
-		key := keyOf(i, e.Path)
+		key := keyOf(p.first+i, e.Path)
 		if utf8.Valid(content) {
 			data[key] = string(content)
 		} else {
@@ -105,7 +165,22 @@ func encode(code Code) (data, binary map[string]any, items []any, err error) {
 		}
 		items = append(items, map[string]any{"key": key, "path": e.Path, "mode": mode})
 	}
-	return data, binary, items, nil
+	object := map[string]any{
+		"apiVersion": "v1",
+		"kind":       "ConfigMap",
+		"metadata": map[string]any{
+			"name":        name,
+			"annotations": map[string]any{TreeAnnotation: code.Digest().String()},
+		},
+		"immutable": true,
+	}
+	if len(data) > 0 {
+		object["data"] = data
+	}
+	if len(binary) > 0 {
+		object["binaryData"] = binary
+	}
+	return &unstructured.Unstructured{Object: object}, items, nil
 }
 
 // keyOf encodes a path as a key: its place in the index makes it unique, the
@@ -124,34 +199,4 @@ func keyOf(i int, path string) string {
 		clean = clean[len(clean)-200:]
 	}
 	return fmt.Sprintf("%04d-%s", i, clean)
-}
-
-// mount gives a target the ConfigMap at its mount path. Containers of a pod
-// share the volume.
-func mount(t workload.Target, configMap string, items []any) {
-	spec := t.Spec()
-	volumes, _ := spec["volumes"].([]any)
-	if !slices.ContainsFunc(volumes, func(v any) bool {
-		m, _ := v.(map[string]any)
-		return m["name"] == codeVolume
-	}) {
-		spec["volumes"] = append(volumes, map[string]any{
-			"name":      codeVolume,
-			"configMap": map[string]any{"name": configMap, "items": items},
-		})
-	}
-	c := t.Container.Map()
-	mounts, _ := c["volumeMounts"].([]any)
-	c["volumeMounts"] = append(mounts, map[string]any{"name": codeVolume, "mountPath": t.MountPath, "readOnly": true})
-}
-
-// setVariable gives a container a variable unless it has one of that name.
-func setVariable(c workload.Container, name, value string) {
-	env, _ := c.Map()["env"].([]any)
-	for _, item := range env {
-		if m, _ := item.(map[string]any); m["name"] == name {
-			return
-		}
-	}
-	c.Map()["env"] = append(env, map[string]any{"name": name, "value": value})
 }

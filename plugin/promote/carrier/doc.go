@@ -1,21 +1,39 @@
 // Package carrier brings a code tree into the pods of another cluster, in one
-// of two forms that carry the same digest:
+// of three forms that carry the same digest:
 //
 //   - layer: one deterministic layer on the runtime image. It begins with an
 //     opaque whiteout at the mount path, because in dev a volume hides what
 //     the image has there, and an appended layer would merge with it. Images
 //     are used by digest; the same tree on the same base has the same one.
-//   - configMap: one immutable ConfigMap below 1 MiB, which needs no registry.
-//     Keys are encoded; items[].path and mode restore the tree.
+//   - imageVolume: an image of the code alone, which pods mount beside the
+//     runtime image (KEP-4639). It is read-only.
+//   - configMap: immutable ConfigMaps in one projected volume, which need no
+//     registry and are read-only too. Keys are encoded; items[].path and mode
+//     restore the tree.
+//
+// In all three the mount path holds the code and nothing else, as in dev: what
+// the runtime image has there is hidden. Files that vanish so are looked for
+// and named (Hidden).
 //
 // Files are hashed again while they are packed, so that what is promoted is
-// the tree that was scanned and never one that an editor changed in between.
+// the tree that was asked for and never one that somebody changed in between.
 //
 // The layer's format is that of the OCI image layer specification
 // (Whiteouts); nothing is written outside the user's cache before Push.
 package carrier
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Formats, as the project file names them.
+const (
+	FormatLayer       = "layer"
+	FormatImageVolume = "imageVolume"
+	FormatConfigMap   = "configMap"
+)
 
 // Labels and variables that an image made here carries.
 const (
@@ -95,21 +113,98 @@ type PushError struct {
 func (e *PushError) Error() string { return fmt.Sprintf("push %s: %v", e.Ref, e.Err) }
 func (e *PushError) Unwrap() error { return e.Err }
 
-// TooLargeError says that code does not fit into a ConfigMap.
+// TooLargeError says that code does not fit into ConfigMaps: its bytes, or the
+// list of its files.
 type TooLargeError struct {
 	Size, Limit int64  // bytes
 	Largest     string // the largest file
 	LargestSize int64
+	Files       int // how many, where these are too many to list in a pod template; else 0
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the code has %d bytes and a ConfigMap holds %d; its largest file is %s with %d", e.Size, e.Limit, e.Largest, e.LargestSize)
+	if e.Files > 0 {
+		return fmt.Sprintf("the code has %d files, too many to list them in a pod template", e.Files)
+	}
+	return fmt.Sprintf("the code has %d bytes and %d ConfigMaps hold %d; its largest file is %s with %d", e.Size, chunks, e.Limit, e.Largest, e.LargestSize)
 }
 
-// UnfitError says that a ConfigMap cannot hold an entry of the tree.
+// UnfitError says that a carrier cannot hold an entry of the tree.
 type UnfitError struct {
 	Path   string
 	Reason string
 }
 
 func (e *UnfitError) Error() string { return fmt.Sprintf("%s %s", e.Path, e.Reason) }
+
+// NoImageVolumesError says that the target does not mount images as volumes.
+type NoImageVolumesError struct {
+	API   []string // what the API server would do, a line a kind
+	Nodes []string // what nodes lack, a line a node
+}
+
+func (e *NoImageVolumesError) Error() string {
+	return "images cannot be mounted as volumes: " + strings.Join(slices.Concat(e.API, e.Nodes), "; ")
+}
+
+// WrittenError says that the program writes where production is read-only.
+type WrittenError struct {
+	Format string
+	Paths  []string // relative to the mount path
+}
+
+func (e *WrittenError) Error() string {
+	return fmt.Sprintf("the program wrote beside its code under dev (%s), and %s is read-only", some(e.Paths), e.Format)
+}
+
+// UnaskedError says that no rank of dev could be asked what the program
+// writes.
+type UnaskedError struct {
+	Format string
+	Err    error
+}
+
+func (e *UnaskedError) Error() string {
+	return fmt.Sprintf("%s is read-only, and no rank of the sandbox says whether the program writes beside its code: %v", e.Format, e.Err)
+}
+
+func (e *UnaskedError) Unwrap() error { return e.Err }
+
+// Inability is why one format cannot carry the code.
+type Inability struct {
+	Format string
+	Err    error
+}
+
+// UnableError says that none of the formats that an environment allows can
+// carry the code.
+type UnableError struct{ Inabilities []Inability }
+
+func (e *UnableError) Error() string {
+	lines := []string{"no way of bringing the code there:"}
+	for _, i := range e.Inabilities {
+		lines = append(lines, fmt.Sprintf("%s: %v", i.Format, i.Err))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// HiddenError says that files of a runtime image vanish where the code goes.
+type HiddenError struct {
+	Image     string
+	MountPath string
+	Paths     []string // relative to the mount path; a folder ends in a slash and stands for what is in it
+	Files     int
+}
+
+func (e *HiddenError) Error() string {
+	return fmt.Sprintf("%s has %d files below %s that the code hides, under dev and in production: %s", e.Image, e.Files, e.MountPath, some(e.Paths))
+}
+
+// some names the first few of a list.
+func some(names []string) string {
+	const shown = 8
+	if len(names) <= shown {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:shown], ", "), len(names)-shown)
+}

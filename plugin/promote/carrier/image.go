@@ -2,6 +2,8 @@ package carrier
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -16,7 +18,52 @@ type Base struct {
 	Images []v1.Image
 	// From says where it was found, for people.
 	From string
+	// Ref is the image by digest in its registry, "" when it is not in one.
+	Ref string
+	// Digests are all that identify it: of its index, of the images' manifests
+	// and of their configurations.
+	Digests []string
+	// Versions are the variables of its configuration that name versions of
+	// what is in it, such as PYTHON_VERSION, PYTORCH_VERSION, CUDA_VERSION.
+	Versions map[string]string
 }
+
+// identify fills Digests and Versions from the images.
+func (b *Base) identify() error {
+	if b.Ref != "" {
+		b.Digests = append(b.Digests, b.Ref[strings.LastIndex(b.Ref, "@")+1:])
+	}
+	b.Versions = map[string]string{}
+	for _, img := range b.Images {
+		manifest, err := img.Digest()
+		if err != nil {
+			return err
+		}
+		name, err := img.ConfigName()
+		if err != nil {
+			return err
+		}
+		for _, digest := range []string{name.String(), manifest.String()} {
+			if !slices.Contains(b.Digests, digest) {
+				b.Digests = append(b.Digests, digest)
+			}
+		}
+		config, err := img.ConfigFile()
+		if err != nil {
+			return err
+		}
+		for _, variable := range config.Config.Env {
+			if name, version, _ := strings.Cut(variable, "="); slices.Contains(versioned, name) {
+				b.Versions[name] = version
+			}
+		}
+	}
+	return nil
+}
+
+// versioned are the variables by which the images of Docker's Python, of
+// PyTorch and of NVIDIA say what is in them.
+var versioned = []string{"PYTHON_VERSION", "PYTORCH_VERSION", "CUDA_VERSION", "NCCL_VERSION", "NV_CUDNN_VERSION", "NVIDIA_PYTORCH_VERSION"}
 
 // onto returns the runtime image with the code: an image for one platform, an
 // index for several.

@@ -49,9 +49,13 @@ func newLayer(code Code, mountPath string) (*layer, error) {
 // writeTar writes the tree below mountPath: the folder, its whiteout, then
 // folders and files in path order, without times and owners. Folders above
 // mountPath are left out, so that those of the runtime image keep their modes.
+// With "/" the tree is all that there is: no folder, and nothing to hide.
 func writeTar(w io.Writer, code Code, mountPath string) error {
 	t := tar.NewWriter(w)
-	root := strings.Trim(path.Clean(mountPath), "/")
+	root := strings.TrimPrefix(path.Clean(mountPath), "/")
+	if root != "" {
+		root += "/"
+	}
 	write := func(h *tar.Header, content []byte) error {
 		h.ModTime, h.Format = time.Unix(0, 0), tar.FormatPAX
 		h.Size = int64(len(content))
@@ -63,11 +67,13 @@ func writeTar(w io.Writer, code Code, mountPath string) error {
 		}
 		return nil
 	}
-	if err := write(&tar.Header{Typeflag: tar.TypeDir, Name: root + "/", Mode: 0o755}, nil); err != nil {
-		return err
-	}
-	if err := write(&tar.Header{Typeflag: tar.TypeReg, Name: root + "/" + opaque, Mode: 0o644}, nil); err != nil {
-		return err
+	if root != "" {
+		if err := write(&tar.Header{Typeflag: tar.TypeDir, Name: root, Mode: 0o755}, nil); err != nil {
+			return err
+		}
+		if err := write(&tar.Header{Typeflag: tar.TypeReg, Name: root + opaque, Mode: 0o644}, nil); err != nil {
+			return err
+		}
 	}
 	made := map[string]bool{".": true}
 	for _, e := range code.Index {
@@ -79,11 +85,11 @@ func writeTar(w io.Writer, code Code, mountPath string) error {
 				continue
 			}
 			made[dir] = true
-			if err := write(&tar.Header{Typeflag: tar.TypeDir, Name: root + "/" + dir + "/", Mode: 0o755}, nil); err != nil {
+			if err := write(&tar.Header{Typeflag: tar.TypeDir, Name: root + dir + "/", Mode: 0o755}, nil); err != nil {
 				return err
 			}
 		}
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: root + "/" + e.Path, Mode: 0o644}
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: root + e.Path, Mode: 0o644}
 		var content []byte
 		switch e.Kind {
 		case tree.Link:

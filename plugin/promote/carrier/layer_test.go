@@ -23,7 +23,7 @@ import (
 
 // newCode writes a tree and scans it. A name that ends in * is executable, one
 // with an arrow is a link.
-func newCode(t *testing.T, files map[string]string, links map[string]string) Code {
+func newCode(t *testing.T, files map[string]string, links map[string]string) folder {
 	t.Helper()
 	root := t.TempDir()
 	for name, content := range files {
@@ -47,13 +47,19 @@ func newCode(t *testing.T, files map[string]string, links map[string]string) Cod
 	return scanned(t, root)
 }
 
-func scanned(t *testing.T, root string) Code {
+// folder is code with the folder that it is in.
+type folder struct {
+	Code
+	Root string
+}
+
+func scanned(t *testing.T, root string) folder {
 	t.Helper()
 	index, err := tree.Scan(t.Context(), root, tree.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Code{Root: root, Index: index}
+	return folder{Folder(root, index), root}
 }
 
 var sample = map[string]string{"train.py": "print(1)\n", "run.sh*": "#!/bin/sh\n", "lib/deep/a.py": "x = 1\n", "lib/empty.py": ""}
@@ -70,11 +76,11 @@ func TestTheSameTreeIsTheSameLayerWhateverItsTimesAndModes(t *testing.T) {
 		}
 	}
 	b = scanned(t, b.Root)
-	one, err := newLayer(a, "/app")
+	one, err := newLayer(a.Code, "/app")
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := newLayer(b, "/app/")
+	two, err := newLayer(b.Code, "/app/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +93,7 @@ func TestTheSameTreeIsTheSameLayerWhateverItsTimesAndModes(t *testing.T) {
 }
 
 func TestTheLayerHoldsTheTreeAndHidesTheRest(t *testing.T) {
-	l, err := newLayer(newCode(t, sample, map[string]string{"link": "lib/empty.py"}), "/opt/app")
+	l, err := newLayer(newCode(t, sample, map[string]string{"link": "lib/empty.py"}).Code, "/opt/app")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +173,7 @@ func TestAStrayFileOfTheRuntimeImageIsHidden(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeTar(&code, newCode(t, sample, nil), "/app"); err != nil {
+	if err := writeTar(&code, newCode(t, sample, nil).Code, "/app"); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"app/lib/deep/a.py", "app/lib/empty.py", "app/run.sh", "app/train.py", "application/kept", "kept"}
@@ -182,7 +188,7 @@ func TestAnImageTellsItsCodeAndItsBase(t *testing.T) {
 		t.Fatal(err)
 	}
 	code := newCode(t, sample, nil)
-	l, err := newLayer(code, "/app")
+	l, err := newLayer(code.Code, "/app")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +218,7 @@ func TestCodeThatIsSavedMeanwhileIsNotPromoted(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(code.Root, "train.py"), []byte("print(2)\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := newLayer(code, "/app")
+	_, err := newLayer(code.Code, "/app")
 	var changed *ChangedError
 	if !errors.As(err, &changed) || changed.Path != "train.py" {
 		t.Errorf("err = %v", err)
@@ -220,7 +226,7 @@ func TestCodeThatIsSavedMeanwhileIsNotPromoted(t *testing.T) {
 }
 
 func TestANameThatDeletesIsRefused(t *testing.T) {
-	_, err := newLayer(newCode(t, map[string]string{"lib/.wh.a": ""}, nil), "/app")
+	_, err := newLayer(newCode(t, map[string]string{"lib/.wh.a": ""}, nil).Code, "/app")
 	var unfit *UnfitError
 	if !errors.As(err, &unfit) || unfit.Path != "lib/.wh.a" {
 		t.Errorf("err = %v", err)
@@ -231,7 +237,7 @@ func TestWritingATwiceGivesTheSameBytes(t *testing.T) {
 	code := newCode(t, sample, nil)
 	var a, b bytes.Buffer
 	for _, w := range []*bytes.Buffer{&a, &b} {
-		if err := writeTar(w, code, "/app"); err != nil {
+		if err := writeTar(w, code.Code, "/app"); err != nil {
 			t.Fatal(err)
 		}
 	}

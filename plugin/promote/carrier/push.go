@@ -32,22 +32,33 @@ type Layers struct {
 	Environment string // for messages
 }
 
-// Carry gives the targets the runtime image with the code, by digest. Nothing
-// is pushed before Push.
-func (l *Layers) Carry(ctx context.Context, code Code, targets []workload.Target, r Reporter) (*Result, error) {
+// Format implements Carrier.
+func (*Layers) Format() string { return FormatLayer }
+
+// Able implements Carrier. It returns a *NoRegistryError, a *CoveredError or an
+// *UnfitError.
+func (l *Layers) Able(_ context.Context, code Code, targets []workload.Target) error {
 	if l.Registry == "" {
-		return nil, &NoRegistryError{Environment: l.Environment}
+		return &NoRegistryError{Environment: l.Environment}
 	}
-	if err := uncovered(targets); err != nil {
-		return nil, err
+	for _, e := range code.Index {
+		if err := checkName(e.Path); err != nil {
+			return err
+		}
 	}
+	return uncovered(targets)
+}
+
+// Carry gives the targets the runtime image with the code, by digest. It
+// returns a *BaseError for a runtime image that nobody has.
+func (l *Layers) Carry(ctx context.Context, code Code, targets []workload.Target, r Reporter) (*Result, error) {
 	layers := map[string]*layer{}
-	made := map[[2]string]name.Digest{}
-	result := &Result{Images: map[string]string{}}
+	made := map[[2]string]carried{}
+	result := &Result{Format: l.Format()}
 	for _, t := range targets {
 		runtime := t.Container.Image()
 		key := [2]string{runtime, t.MountPath}
-		ref, ok := made[key]
+		with, ok := made[key]
 		if !ok {
 			packed := layers[t.MountPath]
 			if packed == nil {
@@ -67,12 +78,20 @@ func (l *Layers) Carry(ctx context.Context, code Code, targets []workload.Target
 				return nil, err
 			}
 			result.pushes = append(result.pushes, p)
-			ref, made[key] = p.ref, p.ref
+			result.Code = append(result.Code, p.ref.String())
+			with = carried{p.ref.String(), &base}
+			made[key] = with
 		}
-		t.Container.SetImage(ref.String())
-		result.Images[t.String()] = ref.String()
+		t.Container.SetImage(with.ref)
+		result.keep(t, runtime, with.base)
 	}
 	return result, nil
+}
+
+// carried is a runtime image and what was made of it.
+type carried struct {
+	ref  string
+	base *Base
 }
 
 func (l *Layers) prepare(runtime string, base Base, packed *layer, code Code) (push, error) {
@@ -84,15 +103,19 @@ func (l *Layers) prepare(runtime string, base Base, packed *layer, code Code) (p
 	if err != nil {
 		return push{}, fmt.Errorf("hash the image for %s: %w", runtime, err)
 	}
-	repo := fmt.Sprintf("%s/%s/%s", strings.TrimRight(l.Registry, "/"), l.Project, lastPart(runtime))
+	return newPush(fmt.Sprintf("%s/%s/%s", strings.TrimRight(l.Registry, "/"), l.Project, lastPart(runtime)), digest, code, what)
+}
+
+// newPush names what is to be pushed to a repository.
+func newPush(repo string, digest v1.Hash, code Code, what pushable) (push, error) {
 	ref, err := name.NewDigest(repo + "@" + digest.String())
 	if err != nil {
-		return push{}, fmt.Errorf("name the image for %s: %w", runtime, err)
+		return push{}, fmt.Errorf("name the image with the code: %w", err)
 	}
 	// A tag keeps registries that sweep untagged images from taking it.
 	tag, err := name.NewTag(fmt.Sprintf("%s:%s-%s", repo, code.Digest().Short(), digest.Hex[:12]))
 	if err != nil {
-		return push{}, fmt.Errorf("name the image for %s: %w", runtime, err)
+		return push{}, fmt.Errorf("name the image with the code: %w", err)
 	}
 	return push{ref: ref, tag: tag, what: what}, nil
 }

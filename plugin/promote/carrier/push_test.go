@@ -117,7 +117,7 @@ func TestCarryPinsByDigestAndPushesOnce(t *testing.T) {
 		t.Helper()
 		list := targets(t, e.ref)
 		layers := &Layers{Resolver: &Resolver{Engine: e, Cache: cache, Arches: []string{"amd64"}}, Registry: host + "/team", Project: "p"}
-		result, err := layers.Carry(t.Context(), code, list, quiet{})
+		result, err := layers.Carry(t.Context(), code.Code, list, quiet{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestAnIndexOfTheRegistryIsCarriedForTheNodesPlatforms(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			list := targets(t, runtime.String())
 			layers := &Layers{Resolver: &Resolver{Cache: t.TempDir(), Arches: c.arches}, Registry: host, Project: "p"}
-			result, err := layers.Carry(t.Context(), newCode(t, sample, nil), list, quiet{})
+			result, err := layers.Carry(t.Context(), newCode(t, sample, nil).Code, list, quiet{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -226,14 +226,14 @@ func TestCarryRefuses(t *testing.T) {
 		return &Layers{Resolver: &Resolver{Cache: t.TempDir()}, Registry: registry, Project: "p", Environment: "production"}
 	}
 	t.Run("an environment without a registry", func(t *testing.T) {
-		_, err := layers("").Carry(t.Context(), code, targets(t, "i"), quiet{})
+		err := layers("").Able(t.Context(), code.Code, targets(t, "i"))
 		var none *NoRegistryError
 		if !errors.As(err, &none) || none.Environment != "production" {
 			t.Errorf("err = %v", err)
 		}
 	})
 	t.Run("a runtime image that nobody has", func(t *testing.T) {
-		_, err := layers("127.0.0.1:1").Carry(t.Context(), code, targets(t, "127.0.0.1:1/none:1"), quiet{})
+		_, err := layers("127.0.0.1:1").Carry(t.Context(), code.Code, targets(t, "127.0.0.1:1/none:1"), quiet{})
 		var base *BaseError
 		if !errors.As(err, &base) || base.Image != "127.0.0.1:1/none:1" {
 			t.Errorf("err = %v", err)
@@ -254,7 +254,7 @@ func TestCarryRefuses(t *testing.T) {
 		e := &engine{img: platformImage(t, "amd64"), ref: "127.0.0.1:1/r:1"}
 		l := layers("127.0.0.1:1")
 		l.Resolver.Engine = e
-		result, err := l.Carry(t.Context(), code, targets(t, e.ref), quiet{})
+		result, err := l.Carry(t.Context(), code.Code, targets(t, e.ref), quiet{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -100,6 +100,7 @@ type Record struct {
 	BundleDigest string `json:"bundleDigest"` // of the objects as applied
 	// Images maps Kind/name/container to the image it runs.
 	Images     map[string]string `json:"images"`
+	Evidence   *Evidence         `json:"evidence,omitempty"`
 	Gates      []Gate            `json:"gates,omitempty"`      // that it passed
 	Workloads  []apply.Standing  `json:"workloads,omitempty"`  // as they stood at the end
 	RollbackTo int               `json:"rollbackTo,omitempty"` // the release whose manifests these are

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
@@ -120,6 +121,29 @@ func Fetch(stream io.ReadWriter, root *os.Root, o Options) ([]Item, error) {
 		return f.items, &ChangedError{changed}
 	}
 	return f.items, nil
+}
+
+// Output is a file or link that a rank has to offer.
+type Output struct {
+	Path string
+	Time time.Time // of the content, by the rank's clock
+}
+
+// List returns what programs wrote, and brings none of it.
+func List(stream io.ReadWriter) ([]Output, error) {
+	f := &fetch{in: bufio.NewReaderSize(stream, 64<<10)}
+	list, err := f.list()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := stream.Write([]byte("\n")); err != nil {
+		return nil, err
+	}
+	out := make([]Output, len(list))
+	for i, l := range list {
+		out[i] = Output{Path: l.Path, Time: l.Time}
+	}
+	return out, nil
 }
 
 type fetch struct {
