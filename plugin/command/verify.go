@@ -25,6 +25,7 @@ import (
 // VerifyOptions are the arguments of `verify`.
 type VerifyOptions struct {
 	Dir     string
+	To      string
 	Output  string
 	Timeout time.Duration
 }
@@ -50,22 +51,36 @@ type verifiedRank struct {
 func NewCmdVerify(f *Factory) *cobra.Command {
 	o := &VerifyOptions{}
 	cmd := &cobra.Command{
-		Use:   "verify [DIR]",
-		Short: "Ask every rank to hash the code it has, and compare with this machine",
-		Long: `Every rank hashes its files from disk. The digests are compared with the code on
-this machine; what differs is named, and the exit code is then 5. Nothing is
-changed. It may run while dev is connected.`,
+		Use:   "verify [DIR] [--to ENVIRONMENT]",
+		Short: "Hash the code where it runs, and compare it with what it should be",
+		Long: `Every rank of dev hashes its files from disk. The digests are compared with the code
+on this machine; what differs is named. It may run while dev is connected.
+
+With --to it asks that environment whether it still runs its current release. No
+agent runs there: the images in live objects and those that nodes report for their
+containers are compared with the record, every byte of the pushed images is
+downloaded and hashed, and ConfigMaps that hold code are hashed again, down to the
+tree digest that the release carries since the laptop.
+
+Nothing is changed. Exit code 5: something differs.`,
+		Example: `  kubectl ai verify samples/digits
+  kubectl ai verify --to production -o json | jq '.findings[] | select(.verdict == "differs")'`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
 			if err := checkOutput(o.Output); err != nil {
 				return err
 			}
+			if o.To != "" {
+				return o.release(cmd.Context(), f)
+			}
 			return o.Run(cmd.Context(), f)
 		},
 	}
 	addOutput(cmd, &o.Output)
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long the ranks may take")
+	addEnvironment(cmd, &o.To)
+	cmd.Flags().Lookup("to").Usage = "environment whose current release is verified, such as production"
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long the ranks may take; with --to: all together")
 	return cmd
 }
 
