@@ -31,7 +31,7 @@ wants names, typed on the terminal or given by --approve-by; they are recorded.`
 // clusterWaveEntries are about the clusters of an environment.
 var clusterWaveEntries = []Entry{
 	{
-		ID: "PRO-040", Exit: ExitPrecondition, Match: As[*promote.IdentityError](),
+		ID: "PRO-060", Exit: ExitPrecondition, Match: As[*promote.IdentityError](),
 		Next: From(func(e *promote.IdentityError) string {
 			if e.Err != nil {
 				return "ask for the right to get the namespace kube-system; nothing else was read, and nothing written"
@@ -44,24 +44,24 @@ kubeconfig calls it. The context leads elsewhere, so nothing more was read there
 nothing written. kubectl ai clusters --to ENVIRONMENT lists the UIDs.`,
 	},
 	{
-		ID: "PRO-041", Exit: ExitUsage, Match: As[*promote.ManyClustersError](),
+		ID: "PRO-061", Exit: ExitUsage, Match: As[*promote.ManyClustersError](),
 		Next: From(func(e *promote.ManyClustersError) string { return "name one of them with --cluster" }),
 		Long: "The environment has several clusters, and this command works on one.",
 	},
 	{
-		ID: "PRO-042", Exit: ExitUsage, Match: As[*promote.UnknownClusterError](),
+		ID: "PRO-062", Exit: ExitUsage, Match: As[*promote.UnknownClusterError](),
 		Next: Text("kubectl ai clusters --to ENVIRONMENT"),
 		Long: "--cluster names one of environments.NAME.clusters in kubectl-ai.yaml.",
 	},
 	{
-		ID: "PRO-043", Exit: ExitFailed, Match: As[*promote.RestoreError](),
+		ID: "PRO-063", Exit: ExitFailed, Match: As[*promote.RestoreError](),
 		Next: From(func(e *promote.RestoreError) string {
 			return "kubectl ai rollback --to " + e.Environment
 		}),
 		Long: "A release did not come up, or a gate refused it afterwards, and what was there before could not be brought back either. The error names both.",
 	},
 	{
-		ID: "PRO-044", Exit: ExitFailed, Match: As[*waves.FailedError](),
+		ID: "PRO-064", Exit: ExitFailed, Match: As[*waves.FailedError](),
 		Next: Text("mend the cause and repeat the command: it does what is missing"),
 		Long: "A promotion to several clusters ended before its last wave. The lines before tell how each cluster came out: rolled back, left as it is (onFailure: stop), or not begun.",
 	},

@@ -49,7 +49,7 @@ func TestClustersWavesAndGates(t *testing.T) {
 		OnFailure: Stop,
 	}
 	got := p.Environments["production"]
-	want.Name, want.Overlay, want.CodeFormat = got.Name, got.Overlay, got.CodeFormat
+	want.Name, want.Overlay, want.CodeFormats = got.Name, got.Overlay, got.CodeFormats
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

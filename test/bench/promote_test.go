@@ -48,10 +48,10 @@ type cost struct {
 func TestPromote(t *testing.T) {
 	b := promoting(t)
 	ours := engine{name: "kubectl ai promote", home: "ours", agent: "kubectl-ai/", command: func(dir string) *exec.Cmd {
-		return exec.Command(b.plugin, "promote", dir, "--to", "production", "--yes")
+		return exec.Command(b.plugin, "promote", dir, "--to", "production", "--yes", "--unproven")
 	}}
 	oursDiff := engine{name: "kubectl ai promote --dry-run", home: ours.home, agent: ours.agent, command: func(dir string) *exec.Cmd {
-		return exec.Command(b.plugin, "promote", dir, "--to", "production", "--dry-run")
+		return exec.Command(b.plugin, "promote", dir, "--to", "production", "--unproven", "--dry-run")
 	}}
 	overlay := func(dir string) string { return filepath.Join(dir, "overlays/production") }
 	kubectl := engine{name: "kubectl apply --server-side", home: "kubectl", agent: "kubectl/", command: func(dir string) *exec.Cmd {

@@ -45,7 +45,7 @@ func TestPromoteJudgesJobs(t *testing.T) {
 	dir, files := judged(t, ns, "import time\ntime.sleep(3600)\n")
 	promote := func(extra ...string) result {
 		t.Helper()
-		return ai(t, append([]string{"promote", dir, "--to", "production", "--yes"}, extra...)...)
+		return ai(t, append([]string{"promote", dir, "--to", "production", "--yes", "--unproven"}, extra...)...)
 	}
 	program := func(text string) { save(t, filepath.Join(dir, "src/train.py"), text) }
 	names := func() []string {
@@ -61,7 +61,7 @@ func TestPromoteJudgesJobs(t *testing.T) {
 	})
 
 	t.Run("a Job that runs is there and not complete", func(t *testing.T) {
-		cmd := exec.CommandContext(t.Context(), plugin, "promote", dir, "--to", "production", "--yes", "--until", "complete")
+		cmd := exec.CommandContext(t.Context(), plugin, "promote", dir, "--to", "production", "--yes", "--unproven", "--until", "complete")
 		said := &lockedBuffer{}
 		cmd.Stderr = said
 		if err := cmd.Start(); err != nil {
@@ -129,7 +129,7 @@ func TestAFirstReleaseThatFailsLeavesItsDataAlone(t *testing.T) {
 	dir, files := judged(t, ns, "raise SystemExit(3)\n")
 	save(t, filepath.Join(dir, "base/kustomization.yaml"), "resources: [job.yaml, service.yaml, claim.yaml]\n")
 	save(t, filepath.Join(dir, "base/claim.yaml"), "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n")
-	r := ai(t, "promote", dir, "--to", "production", "--yes", "--atomic", "--until", "complete")
+	r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven", "--atomic", "--until", "complete")
 	if r.code != 1 || !strings.Contains(r.stderr, "exit 3") || !strings.Contains(r.stderr, "PersistentVolumeClaim/data in atomic stays") {
 		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
@@ -146,7 +146,7 @@ func TestAFirstReleaseThatFailsLeavesItsDataAlone(t *testing.T) {
 	// And it is no obstacle to the next one.
 	save(t, filepath.Join(dir, "base/job.yaml"), files["base/job.yaml"])
 	save(t, filepath.Join(dir, "src/train.py"), "print('done')\n")
-	must(t, "promote", dir, "--to", "production", "--yes", "--until", "complete")
+	must(t, "promote", dir, "--to", "production", "--yes", "--unproven", "--until", "complete")
 }
 
 // What the code itself reported in the sandbox decides, and only what this
@@ -165,7 +165,7 @@ while True:
 		"metrics: [{name: accuracy, goal: maximize, threshold: 0.9}]\n")
 	promote := func(extra ...string) result {
 		t.Helper()
-		return ai(t, append([]string{"promote", dir, "--to", "production", "--yes"}, extra...)...)
+		return ai(t, append([]string{"promote", dir, "--to", "production", "--yes", "--unproven"}, extra...)...)
 	}
 	refused := func(r result, words string) {
 		t.Helper()

@@ -186,7 +186,7 @@ environments:
 	}
 	promote := func(want int, extra ...string) (waveReport, string) {
 		t.Helper()
-		r := ai(t, append([]string{"promote", dir, "--to", "production", "--yes", "-o", "json"}, extra...)...)
+		r := ai(t, append([]string{"promote", dir, "--to", "production", "--yes", "--unproven", "-o", "json"}, extra...)...)
 		if r.code != want {
 			t.Fatalf("exit %d, want %d: %s\n%s", r.code, want, r.stderr, r.stdout)
 		}
@@ -288,7 +288,7 @@ environments:
 		save(t, filepath.Join(dir, "base/kustomization.yaml"), "resources: [deployment.yaml, foreign.yaml]\n")
 		save(t, filepath.Join(dir, "base/foreign.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: foreign}\ndata: {a: ours}\n")
 		untouched(t, ns, all, func() {
-			r := ai(t, "promote", dir, "--to", "production", "--yes")
+			r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven")
 			if r.code == 0 || !strings.Contains(r.stderr, "cluster us-1") || strings.Contains(r.stderr, "cluster eu-1") {
 				t.Errorf("exit %d: %s", r.code, r.stderr)
 			}
@@ -319,7 +319,7 @@ environments:
 	t.Run("a context that leads to another cluster is refused", func(t *testing.T) {
 		save(t, filepath.Join(dir, "kubectl-ai.yaml"), strings.Replace(project, uids[1], uids[2], 1))
 		untouched(t, ns, all, func() {
-			if r := ai(t, "promote", dir, "--to", "production", "--yes"); r.code != 3 || !strings.Contains(r.stderr, "PRO-040") {
+			if r := ai(t, "promote", dir, "--to", "production", "--yes", "--unproven"); r.code != 3 || !strings.Contains(r.stderr, "PRO-060") {
 				t.Errorf("exit %d: %s", r.code, r.stderr)
 			}
 		})
