@@ -89,7 +89,7 @@ func TestAnotherClusterThanThePinnedOneIsAskedNothingElse(t *testing.T) {
 	if !errors.As(err, &identity) || identity.Want != "mine" || identity.Got != "other" {
 		t.Fatalf("err = %v", err)
 	}
-	if e := explain.Find(err); e.ID != "PRO-040" || e.Exit != explain.ExitPrecondition || !strings.Contains(e.Next(err), "--context prod get namespace kube-system") {
+	if e := explain.Find(err); e.ID != "PRO-060" || e.Exit != explain.ExitPrecondition || !strings.Contains(e.Next(err), "--context prod get namespace kube-system") {
 		t.Errorf("%s, exit %d, next: %s", e.ID, e.Exit, e.Next(err))
 	}
 	if got := asked(); len(got) != 1 || got[0] != "GET /api/v1/namespaces/kube-system" {
@@ -101,7 +101,7 @@ func TestAnIdentityThatMayNotBeReadRefuses(t *testing.T) {
 	url, asked := server(t, "")
 	dir, f := pinned(t, "context: prod, clusterUID: mine", map[string]string{"prod": url})
 	err := history(t.Context(), f, dir, "production", nil, "")
-	if e := explain.Find(err); e.ID != "PRO-040" || len(asked()) != 1 {
+	if e := explain.Find(err); e.ID != "PRO-060" || len(asked()) != 1 {
 		t.Errorf("%s: %v; asked %v", e.ID, err, asked())
 	}
 }
