@@ -21,8 +21,10 @@ func TestParse(t *testing.T) {
 	}{
 		{name: "a number", line: `{"metrics": [{"name": "accuracy", "value": 0.97}]}`, want: one(0.97)},
 		{name: "a string, as a TrainJob has it", line: `{"trainerStatus": {"metrics": [{"name": "accuracy", "value": "0.97"}], "lastUpdatedTime": "x"}}`, want: one(0.97)},
-		{name: "more", line: ` {"step": 3, "metrics": [{"name": "accuracy", "value": 1}, {"name": "loss", "value": -1e-3}], "progressPercentage": 80, "estimatedRemainingSeconds": 20}`,
-			want: Report{Metrics: []Value{{"accuracy", 1}, {"loss", -1e-3}}, Progress: 80, Remaining: 20}},
+		{
+			name: "more", line: ` {"step": 3, "metrics": [{"name": "accuracy", "value": 1}, {"name": "loss", "value": -1e-3}], "progressPercentage": 80, "estimatedRemainingSeconds": 20}`,
+			want: Report{Metrics: []Value{{"accuracy", 1}, {"loss", -1e-3}}, Progress: 80, Remaining: 20},
+		},
 		{name: "NaN, as Python writes it", line: `{"metrics": [{"name": "accuracy", "value": NaN}]}`, want: one(math.NaN())},
 		{name: "-Infinity", line: `{"metrics": [{"name": "accuracy", "value": -Infinity}]}`, want: one(math.Inf(-1))},
 		{name: "NaN in a name stays", line: `{"metrics": [{"name": "a\"NaN", "value": NaN}]}`, want: Report{Metrics: []Value{{`a"NaN`, math.NaN()}}, Progress: math.NaN(), Remaining: -1}},
