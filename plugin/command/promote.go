@@ -247,5 +247,5 @@ func (p *production) pack(ctx context.Context, f *Factory, o *PromoteOptions, fo
 	digest := found.code.Digest()
 	promote.Mark(p.targets, p.project.Name, digest)
 	p.objects = append(p.objects, carried.Objects...)
-	return promote.Bundle{Objects: p.objects, Tree: digest.String(), Images: carried.Images, Evidence: found.evidence}, carried, nil
+	return promote.Bundle{Objects: p.objects, Tree: digest.String(), Images: carried.Images, Pushed: carried.Pushed(), Evidence: found.evidence}, carried, nil
 }

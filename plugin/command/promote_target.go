@@ -15,13 +15,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
@@ -33,6 +33,7 @@ type production struct {
 	cluster  string // its name where the environment has several; else ""
 	context  string
 	config   *rest.Config
+	pinned   bool // the project file says which cluster the context is
 	progress *term.Progress
 	arches   []string // for which images are made; nil: those of the cluster
 }
@@ -82,7 +83,7 @@ func openClusters(ctx context.Context, f *Factory, dir, environment string, name
 				return nil, err
 			}
 		}
-		p := &production{rendered: r, cluster: c.Name, context: c.Context, progress: progress}
+		p := &production{rendered: r, cluster: c.Name, context: c.Context, pinned: c.UID != "", progress: progress}
 		if p.context == "" {
 			return nil, &promote.NoContextError{Environment: environment}
 		}
@@ -167,8 +168,8 @@ func (p *production) connect(ctx context.Context, f *Factory) error {
 	if err := refuseSandbox(ctx, f, p, p.config, client); err != nil {
 		return err
 	}
-	version := serverVersion(p.config)
-	if _, err := version(ctx); err != nil {
+	server, err := preflight.AskServer(ctx, p.config)
+	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -177,9 +178,9 @@ func (p *production) connect(ctx context.Context, f *Factory) error {
 	p.Promoter = &promote.Promoter{
 		Cluster:  client,
 		Store:    &release.Store{Client: client.Dynamic, Project: p.project.Name, Namespace: p.namespace},
-		Target:   promote.Target{Project: p.project.Name, Environment: p.env.Name, Context: p.context, Server: p.config.Host, Namespace: p.namespace},
+		Target:   promote.Target{Project: p.project.Name, Environment: p.env.Name, Context: p.context, Server: p.config.Host, Namespace: p.namespace, Pinned: p.pinned},
 		Reporter: p.progress,
-		Version:  version,
+		Server:   server,
 		Who:      func(ctx context.Context) string { return who(ctx, client) },
 		Now:      time.Now,
 	}
@@ -232,21 +233,6 @@ func systemUID(ctx context.Context, client *apply.Client) (string, error) {
 		return "", err
 	}
 	return string(ns.GetUID()), nil
-}
-
-// serverVersion asks a server for its version each time it is called.
-func serverVersion(config *rest.Config) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		client, err := discovery.NewDiscoveryClientForConfig(config)
-		if err != nil {
-			return "", err
-		}
-		raw, err := client.RESTClient().Get().AbsPath("/version").Do(ctx).Raw()
-		if err != nil {
-			return "", err
-		}
-		return promote.ParseVersion(raw)
-	}
 }
 
 // who promotes: the user of this machine and the name that the cluster knows

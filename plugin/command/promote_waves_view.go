@@ -20,7 +20,7 @@ func (o *fleet) warn(f *Factory) {
 		}
 		for _, finding := range m.plan.Report {
 			if finding.Level == preflight.Warning {
-				f.Streams.Talk("warning: %s%s: %s", m.label(), finding.Check, finding.Message)
+				f.Streams.Talk("warning: %s%s", m.label(), finding)
 			}
 		}
 	}

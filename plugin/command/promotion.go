@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -18,11 +19,16 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 	if plan != nil {
 		for _, finding := range plan.Report {
 			if finding.Level == preflight.Warning {
-				f.Streams.Talk("warning: %s: %s", finding.Check, finding.Message)
+				f.Streams.Talk("warning: %s", finding)
 			}
 		}
 	}
 	if err != nil {
+		if plan != nil && o.DryRun && o.Output != "" && len(plan.Report) > 0 {
+			// A script reads the findings as data, whatever they say.
+			view, names := viewPlan(plan)
+			return errors.Join(printAs(f.Streams.Out, o.Output, view, names, func(io.Writer) error { return nil }), err)
+		}
 		return err
 	}
 	for _, note := range plan.Notes {
@@ -123,14 +129,19 @@ func (p *production) showPlan(f *Factory, o PromotionOptions, plan *promote.Plan
 }
 
 // viewPlan puts a plan into the form that is printed, with the objects it changes.
+// A preflight that failed has findings and no changes.
 func viewPlan(plan *promote.Plan) (planView, []string) {
+	changes := plan.Changes
+	if changes == nil {
+		changes = &apply.Plan{}
+	}
 	view := planView{
-		APIVersion: outputVersion, Kind: "PromotionPlan", Revision: plan.Revision, RollbackTo: plan.RollbackTo, Nothing: plan.Nothing(),
-		TreeDigest: plan.Tree, BundleDigest: plan.Bundle, Images: plan.Images, Summary: plan.Changes.Summary(),
+		APIVersion: outputVersion, Kind: "PromotionPlan", Revision: plan.Revision, RollbackTo: plan.RollbackTo, Nothing: plan.Changes != nil && plan.Nothing(),
+		TreeDigest: plan.Tree, BundleDigest: plan.Bundle, Images: plan.Images, Summary: changes.Summary(),
 		Changes: []changeView{}, Findings: plan.Report,
 	}
 	var names []string
-	for _, c := range plan.Changes.Changes {
+	for _, c := range changes.Changes {
 		view.Changes = append(view.Changes, changeView{c.Action, c.Ref, c.Unverified})
 		if c.Action != apply.Unchanged {
 			names = append(names, c.Ref.Short())

@@ -3,6 +3,7 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
@@ -29,6 +30,11 @@ func onlyAccess(err error) bool {
 	return errors.As(err, &failed) && failed.OnlyAccess()
 }
 
+// nextOfFindings lists what helps against each finding.
+func nextOfFindings(e *preflight.FailedError) string {
+	return strings.Join(append(e.Next(), "nothing was written"), "\n")
+}
+
 var promoteEntries = []Entry{
 	{
 		ID: "PRO-020", Exit: ExitGate, Match: As[*DifferenceError](),
@@ -42,13 +48,16 @@ var promoteEntries = []Entry{
 	},
 	{
 		ID: "PRO-008", Exit: ExitPermission, Match: onlyAccess,
-		Next: Text("kubectl auth can-i --list; nothing was written"),
-		Long: "Before the first write a promotion asks for every permission that it needs: get, create and patch the bundle's kinds, watch its workloads and their pods, and keep its record in ConfigMaps and Secrets. All that is missing is listed at once.",
+		Cause: From(func(e *preflight.FailedError) string {
+			return "this grants what the bundle needs, and no more:\n" + strings.TrimRight(e.Role, "\n")
+		}),
+		Next: From(nextOfFindings),
+		Long: "Before the first write a promotion asks for every permission that it needs: get, create and patch the bundle's kinds, watch its workloads and their pods, keep its record in ConfigMaps and Secrets and its lock in a Lease, delete what left the bundle, and hold the rules that Roles of the bundle grant. All that is missing is listed at once. kubectl ai rbac prints the Role, and its binding, that an administrator applies.",
 	},
 	{
 		ID: "PRO-002", Exit: ExitPrecondition, Match: As[*preflight.FailedError](),
-		Next: Text("mend what is listed; nothing was written"),
-		Long: "Before the first write a promotion asks whether the bundle can work on the target: kinds served, namespaces, permissions, GPUs that are free for every pod and for the whole gang. All findings are listed at once.",
+		Next: From(nextOfFindings),
+		Long: "Before the first write a promotion asks whether the bundle can work on the target: kinds served, namespaces, permissions, sizes and names of objects, who manages them, what they refer to, queues, Pod Security, LimitRanges and quotas, GPUs and all else that nodes have free for every pod and for the whole gang, images, webhooks. All findings are listed at once; promote --dry-run -o json gives them as data.",
 	},
 	{
 		ID: "PRO-003", Exit: ExitPrecondition, Match: As[*carrier.BaseError](),

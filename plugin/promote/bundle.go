@@ -18,6 +18,8 @@ type Bundle struct {
 	Images  map[string]string // target -> image
 	// Evidence is what it is founded on, for the record.
 	Evidence *release.Evidence
+	// Pushed are images that are pushed only when the plan is agreed to.
+	Pushed map[string]bool
 	// RollbackTo is the release whose stored manifests these are; 0: a fresh
 	// render, whose Jobs get the names of their generations.
 	RollbackTo int

@@ -25,6 +25,7 @@ type Target struct {
 	Context     string
 	Server      string
 	Namespace   string
+	Pinned      bool // the project file says which cluster it is
 }
 
 // Options change how a promotion goes; the zero value is the usual way.
@@ -51,8 +52,8 @@ type Promoter struct {
 	Target   Target
 	Options  Options
 	Reporter Reporter
-	// Version asks the server for its version.
-	Version func(ctx context.Context) (string, error)
+	// Server is what the API server says of itself.
+	Server preflight.Server
 	// Who says who promotes, for the record.
 	Who func(ctx context.Context) string
 	Now func() time.Time
@@ -82,6 +83,7 @@ type Plan struct {
 	state     *release.State
 	entries   map[apply.Ref]release.Entry // of the state's inventory
 	members   *apply.Members
+	read      map[apply.Ref]*unstructured.Unstructured // seen on the way; nil: not there
 }
 
 // Nothing says that the target is where the bundle wants it, and recorded so.
@@ -111,7 +113,7 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	}
 	plan = &Plan{
 		Revision: max(state.Last, state.Pending) + 1, RollbackTo: b.RollbackTo,
-		Tree: b.Tree, Images: b.Images, Evidence: b.Evidence, state: state, entries: map[apply.Ref]release.Entry{},
+		Tree: b.Tree, Images: b.Images, Evidence: b.Evidence, state: state, entries: map[apply.Ref]release.Entry{}, read: map[apply.Ref]*unstructured.Unstructured{},
 		members: p.Cluster.Members(release.PartOf + "=" + p.id()),
 	}
 	for _, e := range state.Inventory {
@@ -120,16 +122,17 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	if err := p.prepare(ctx, plan, b); err != nil {
 		return nil, err
 	}
-	check := preflight.Check{Client: p.Cluster, Version: p.Version, Objects: plan.objects, Namespace: p.Target.Namespace}
+	check := p.check(plan, b)
 	if plan.Report, err = check.Run(ctx); err != nil {
 		return plan, err
 	}
-	if err := cmp.Or(plan.Report.Err(), loadErr); err != nil {
+	if err := cmp.Or(check.Err(plan.Report), loadErr); err != nil {
 		return plan, err
 	}
 	if err := p.diff(ctx, plan); err != nil {
 		return plan, err
 	}
+	plan.Report = append(plan.Report, preflight.Drift(drifted(plan))...)
 	formers, err := p.formers(ctx, plan)
 	if err != nil {
 		return plan, err
@@ -225,6 +228,7 @@ func (p *Promoter) withNamespace(ctx context.Context, plan *Plan) error {
 		return nil
 	}
 	live, err := p.Cluster.Get(ctx, ref)
+	plan.saw(ref, live, err)
 	switch {
 	case apierrors.IsNotFound(err):
 	case apierrors.IsForbidden(err):

@@ -1,8 +1,6 @@
 package promote
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -34,17 +32,6 @@ func address(server string) string {
 		host = "127.0.0.1"
 	}
 	return host + ":" + port + strings.TrimRight(u.Path, "/")
-}
-
-// ParseVersion reads what a server answers on /version.
-func ParseVersion(raw []byte) (string, error) {
-	var version struct {
-		GitVersion string `json:"gitVersion"`
-	}
-	if err := json.Unmarshal(raw, &version); err != nil {
-		return "", fmt.Errorf("read the server's version: %w", err)
-	}
-	return version.GitVersion, nil
 }
 
 // Architectures returns the architectures of nodes, each once, sorted.

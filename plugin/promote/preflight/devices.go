@@ -1,164 +1,148 @@
 package preflight
 
 import (
-	"context"
-	"errors"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
-	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
-	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	resources "k8s.io/component-helpers/resource"
 )
 
-var (
-	nodeResource = schema.GroupVersionResource{Version: "v1", Resource: "nodes"}
-	podResource  = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-)
-
-// gang is the pods of one template that have to run at the same time.
+// gang is the pods of one template that have to run at the same time, and
+// what one of them asks for.
 type gang struct {
-	name    string
-	pods    int
-	devices map[string]int64 // of one pod
-	spec    corev1.PodSpec
+	name     string
+	object   *unstructured.Unstructured
+	pods     int
+	requests corev1.ResourceList
+	spec     corev1.PodSpec
+	waits    bool  // Kueue starts it when there is room
+	priority int32 // of pods that it may take the place of: those below
 }
 
-// devices finds out whether the GPUs (and other extended resources) that are
-// free suffice for every pod and for all pods of all workloads together.
-func (c *Check) devices(ctx context.Context) (Report, error) {
-	gangs, releasing, err := c.gangs(ctx)
-	if err != nil || len(gangs) == 0 {
-		return nil, err
+// devices finds out whether what is free of GPUs (and other extended
+// resources), cpu and memory suffices for every pod and for all pods of all
+// workloads together.
+func (c *Check) devices(v *view) Report {
+	report := v.blinded(CheckDevices)
+	if len(report) > 0 {
+		return report
 	}
-	nodes, pods, err := c.cluster(ctx)
-	if apierrors.IsForbidden(err) {
-		return Report{{CheckDevices, Warning, "may not read nodes and pods, so nobody knows whether enough devices are free"}}, nil
+	var gangs []gang
+	for i := range v.pods {
+		p := &v.pods[i]
+		if p.starts() {
+			g := gangOf(p, v.admitted(p))
+			g.priority = c.priority(v, p)
+			gangs = append(gangs, g)
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	return fit(nodes, pods, gangs, releasing), nil
+	// Karpenter marks the nodes that it makes.
+	onDemand := c.NodesOnDemand || slices.ContainsFunc(v.nodes, func(n corev1.Node) bool { return n.Labels["karpenter.sh/nodepool"] != "" })
+	return append(report, fit(v.nodes, v.running, gangs, replaced(v.pods), onDemand)...)
 }
 
-// gangs returns the gangs that the promotion would start, and a function that
-// says which running pods they replace. A Job that exists already starts
-// nothing.
-func (c *Check) gangs(ctx context.Context) ([]gang, func(*corev1.Pod) bool, error) {
-	var out []gang
+func gangOf(p *podSet, pod *corev1.Pod) gang {
+	g := gang{name: p.name(), object: p.object, pods: p.pods, spec: pod.Spec, waits: p.queued(), requests: corev1.ResourceList{}}
+	for name, q := range resources.PodRequests(pod, resources.PodResourcesOptions{}) {
+		if !q.IsZero() {
+			g.requests[name] = q
+		}
+	}
+	g.requests[corev1.ResourcePods] = resource.MustParse("1")
+	return g
+}
+
+// priority is that of the pods' class; 0, below which is next to nothing, for
+// none, and for one that takes nobody's place.
+func (c *Check) priority(v *view, p *podSet) int32 {
+	name := p.spec.PriorityClassName
+	if class := v.priorityClasses[name]; class != nil {
+		if class.PreemptionPolicy != nil && *class.PreemptionPolicy == corev1.PreemptNever {
+			return 0
+		}
+		return class.Value
+	}
+	for _, obj := range c.Objects {
+		if obj.GetKind() != "PriorityClass" || obj.GetName() != name {
+			continue
+		}
+		value, _, _ := unstructured.NestedInt64(obj.Object, "value")
+		if policy, _, _ := unstructured.NestedString(obj.Object, "preemptionPolicy"); policy != string(corev1.PreemptNever) {
+			return int32(value)
+		}
+	}
+	return 0
+}
+
+// replaced says which running pods the promotion replaces: those that a
+// workload of the bundle selects.
+func replaced(sets []podSet) func(*corev1.Pod) bool {
 	type selection struct {
 		namespace string
 		selector  labels.Selector
 	}
-	var replaced []selection
-	for _, obj := range c.Objects {
-		templates, err := workload.Templates(obj)
-		if err != nil {
-			return nil, nil, err
-		}
-		if obj.GetKind() == "CronJob" {
-			continue // starts later, by the clock
-		}
-		if len(templates) > 0 && obj.GetKind() == "Job" {
-			_, err := c.Client.Get(ctx, apply.RefOf(obj))
-			if err == nil {
-				continue
-			}
-			var unserved *apply.UnservedError
-			if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !errors.As(err, &unserved) {
-				return nil, nil, fmt.Errorf("read %s: %w", apply.RefOf(obj), err)
-			}
-		}
-		for _, t := range templates {
-			var spec corev1.PodSpec
-			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(runtime.DeepCopyJSON(t.Spec()), &spec); err != nil {
-				return nil, nil, fmt.Errorf("%s: %s: %w", workload.Name(obj), t.Path, err)
-			}
-			if d := devicesOf(&spec); len(d) > 0 {
-				out = append(out, gang{name: workload.Name(obj), pods: workload.Replicas(t), devices: d, spec: spec})
-			}
-		}
-		match, _, _ := unstructured.NestedStringMap(obj.Object, "spec", "selector", "matchLabels")
-		if len(match) > 0 && len(templates) > 0 {
-			replaced = append(replaced, selection{obj.GetNamespace(), labels.SelectorFromSet(match)})
+	var all []selection
+	for i := range sets {
+		match, _, _ := unstructured.NestedStringMap(sets[i].object.Object, "spec", "selector", "matchLabels")
+		if len(match) > 0 {
+			all = append(all, selection{sets[i].namespace(), labels.SelectorFromSet(match)})
 		}
 	}
-	return out, func(pod *corev1.Pod) bool {
-		return slices.ContainsFunc(replaced, func(s selection) bool {
+	return func(pod *corev1.Pod) bool {
+		return slices.ContainsFunc(all, func(s selection) bool {
 			return s.namespace == pod.Namespace && s.selector.Matches(labels.Set(pod.Labels))
 		})
-	}, nil
-}
-
-// cluster reads the nodes and all pods that hold something.
-func (c *Check) cluster(ctx context.Context) ([]corev1.Node, []corev1.Pod, error) {
-	nodeList, err := c.Client.Dynamic.Resource(nodeResource).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, nil, wrap(err, "list nodes")
 	}
-	var nodes []corev1.Node
-	for i := range nodeList.Items {
-		var n corev1.Node
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(nodeList.Items[i].Object, &n); err != nil {
-			return nil, nil, fmt.Errorf("read node %s: %w", nodeList.Items[i].GetName(), err)
-		}
-		nodes = append(nodes, n)
-	}
-	podList, err := c.Client.Dynamic.Resource(podResource).List(ctx, metav1.ListOptions{FieldSelector: "status.phase!=Succeeded,status.phase!=Failed"})
-	if err != nil {
-		return nil, nil, wrap(err, "list pods")
-	}
-	var pods []corev1.Pod
-	for i := range podList.Items {
-		var p corev1.Pod
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(podList.Items[i].Object, &p); err != nil {
-			return nil, nil, fmt.Errorf("read pod %s: %w", podList.Items[i].GetName(), err)
-		}
-		pods = append(pods, p)
-	}
-	return nodes, pods, nil
-}
-
-func wrap(err error, action string) error { return fmt.Errorf("%s: %w", action, err) }
-
-// devicesOf returns the extended resources that a pod holds: the sum of its
-// containers, or more where an init container wants more.
-func devicesOf(spec *corev1.PodSpec) map[string]int64 {
-	out := map[string]int64{}
-	each := func(c corev1.Container, put func(string, int64)) {
-		all := map[corev1.ResourceName]resource.Quantity{}
-		for name, q := range c.Resources.Requests {
-			all[name] = q
-		}
-		for name, q := range c.Resources.Limits {
-			all[name] = q // requests of extended resources equal their limits
-		}
-		for name, q := range all {
-			if extended(string(name)) && q.Value() > 0 {
-				put(string(name), q.Value())
-			}
-		}
-	}
-	for _, c := range spec.Containers {
-		each(c, func(name string, n int64) { out[name] += n })
-	}
-	for _, c := range spec.InitContainers {
-		each(c, func(name string, n int64) { out[name] = max(out[name], n) })
-	}
-	return out
 }
 
 // extended says whether a resource is none of Kubernetes' own.
 func extended(name string) bool {
 	domain, _, ok := strings.Cut(name, "/")
 	return ok && domain != "kubernetes.io" && !strings.HasSuffix(domain, ".kubernetes.io")
+}
+
+// quantities puts resources into words, such as 2 nvidia.com/gpu, 500m cpu.
+func quantities(list corev1.ResourceList) string {
+	var parts []string
+	for _, name := range names(list) {
+		if name == corev1.ResourcePods {
+			continue
+		}
+		q := list[name]
+		parts = append(parts, fmt.Sprintf("%s %s", q.String(), name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// holders names the pods that hold most of a resource, at most three.
+func holders(pods []corev1.Pod, name corev1.ResourceName) string {
+	type holder struct {
+		pod  string
+		held resource.Quantity
+	}
+	var all []holder
+	for i := range pods {
+		if pods[i].Spec.NodeName == "" {
+			continue
+		}
+		held := resources.PodRequests(&pods[i], resources.PodResourcesOptions{})[name]
+		if !held.IsZero() {
+			all = append(all, holder{pods[i].Namespace + "/" + pods[i].Name, held})
+		}
+	}
+	slices.SortFunc(all, func(a, b holder) int { return cmp.Or(b.held.Cmp(a.held), cmp.Compare(a.pod, b.pod)) })
+	var parts []string
+	for _, h := range all[:min(3, len(all))] {
+		parts = append(parts, fmt.Sprintf("%s (%s)", h.pod, h.held.String()))
+	}
+	if more := len(all) - len(parts); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -1,7 +1,8 @@
 // Package preflight asks whether a promotion can work, before anything is
-// written: does the server answer, are the kinds served, do the namespaces
-// exist, may we, are there enough free GPUs for every pod and for the whole
-// gang. It reads, and it returns all findings in one report.
+// written. It reads everything once and concurrently (read.go); then each
+// check, a file each, looks at what was read and knows no cluster. All
+// findings come in one report. What may not be read is a warning that says
+// which check could not be made.
 package preflight
 
 import (
@@ -10,10 +11,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 )
@@ -34,31 +34,78 @@ const (
 	CheckKinds      = "kinds"
 	CheckNamespaces = "namespaces"
 	CheckAccess     = "access"
+	CheckObjects    = "objects"
+	CheckOwners     = "owners"
+	CheckReferences = "references"
+	CheckQueue      = "queue"
+	CheckSecurity   = "security"
+	CheckLimits     = "limits"
+	CheckQuota      = "quota"
 	CheckDevices    = "devices"
+	CheckImages     = "images"
+	CheckWebhooks   = "webhooks"
+	CheckDrift      = "drift"
 )
 
-// Finding is one thing that was found out.
+// Finding is one thing that was found out. Its JSON form is stable.
 type Finding struct {
 	Check   string `json:"check"`
 	Level   Level  `json:"level"`
 	Message string `json:"message"`
+	// Object is what the finding is about; nil: the target as a whole.
+	Object *apply.Ref `json:"object,omitempty"`
+	// Next is what helps.
+	Next string `json:"next,omitempty"`
+}
+
+// String is the finding in a line: the check, the object and the message.
+func (f Finding) String() string {
+	if f.Object != nil {
+		return f.Check + ": " + f.Object.Short() + ": " + f.Message
+	}
+	return f.Check + ": " + f.Message
 }
 
 // Report is what preflight found, in the order of the checks.
 type Report []Finding
 
+func (r *Report) add(check string, level Level, object *unstructured.Unstructured, next, format string, args ...any) {
+	f := Finding{Check: check, Level: level, Message: fmt.Sprintf(format, args...), Next: next}
+	if object != nil {
+		ref := apply.RefOf(object)
+		f.Object = &ref
+	}
+	*r = append(*r, f)
+}
+
 // FailedError says why a promotion cannot work: all reasons at once.
-type FailedError struct{ Findings []Finding }
+type FailedError struct {
+	Findings []Finding
+	// Role is the YAML that grants all that a promotion of the bundle needs;
+	// "" when permissions are no reason.
+	Role string
+}
 
 func (e *FailedError) Error() string {
 	lines := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
-		lines[i] = f.Check + ": " + f.Message
+		lines[i] = f.String()
 	}
 	if len(lines) == 1 {
 		return "preflight: " + lines[0]
 	}
 	return fmt.Sprintf("preflight found %d reasons not to begin:\n  %s", len(lines), strings.Join(lines, "\n  "))
+}
+
+// Next returns what helps against the findings, each once.
+func (e *FailedError) Next() []string {
+	var out []string
+	for _, f := range e.Findings {
+		if f.Next != "" && !slices.Contains(out, f.Next) {
+			out = append(out, f.Next)
+		}
+	}
+	return out
 }
 
 // OnlyAccess says whether permissions are all that is missing.
@@ -83,90 +130,65 @@ func (r Report) Err() error {
 // Check is a preflight of one promotion.
 type Check struct {
 	Client *apply.Client
-	// Version asks the server for its version.
-	Version func(ctx context.Context) (string, error)
+	Server Server
+	// Project and Environment name the Role and the next steps.
+	Project, Environment string
+	// Pinned says that the cluster is known by the UID of its kube-system,
+	// which has to be read.
+	Pinned bool
 	// Objects as they would be applied, their namespaces filled in.
 	Objects []*unstructured.Unstructured
-	// Namespace is where the release is recorded; made when missing.
-	Namespace string
+	// Namespace is where the release is recorded. MakesNamespace says that
+	// the promotion adds it to the objects because it is missing.
+	Namespace      string
+	MakesNamespace bool
+	// Read are objects that were read already; nil: not there.
+	Read map[apply.Ref]*unstructured.Unstructured
+	// Known are objects of the inventory that are there and ours, which
+	// saves reading them.
+	Known map[apply.Ref]bool
+	// Former are objects of the inventory that left the bundle.
+	Former []apply.Ref
+	// Adopt names objects, as Kind/name, that may belong to another tool.
+	Adopt []string
+	// Pushed are image references that this promotion pushes: they are in no
+	// registry yet.
+	Pushed map[string]bool
+	// NodesOnDemand says that nodes come when pods wait for them.
+	NodesOnDemand bool
+	// Pull asks a registry for an image; nil: by HEAD.
+	Pull Puller
+	// Patience is how long a registry may take to answer. 0: 5 s.
+	Patience time.Duration
+
+	role string
 }
 
-// Run makes all checks. The error is for a server that does not answer;
-// what it answers is in the report.
+// Run makes all checks. The error is for a server that does not answer; what
+// it answers is in the report. Check.Err adds the Role to the report's error.
 func (c *Check) Run(ctx context.Context) (Report, error) {
-	var report Report
-	version, err := c.Version(ctx)
+	c.role = ""
+	v, err := c.read(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask the server for its version: %w", err)
+		return nil, err
 	}
-	report = append(report, Finding{CheckServer, Info, "Kubernetes " + version})
-	for _, check := range []func(context.Context) (Report, error){c.kinds, c.namespaces, c.access, c.devices} {
-		findings, err := check(ctx)
-		report = append(report, findings...)
-		if err != nil {
-			return report, err
-		}
+	var report Report
+	for _, check := range []func(*view) Report{
+		c.server, c.kinds, c.namespaces, c.access, c.sizes, c.owners, c.references, c.queues,
+		c.security, c.limits, c.quota, c.devices, c.images, c.webhooks,
+	} {
+		report = append(report, check(v)...)
 	}
 	return report, nil
 }
 
-// kinds finds objects whose kind the cluster does not serve and that no CRD
-// of the bundle defines.
-func (c *Check) kinds(context.Context) (Report, error) {
-	defined := map[schema.GroupKind]bool{}
-	for _, obj := range c.Objects {
-		if obj.GetKind() == "CustomResourceDefinition" {
-			group, _, _ := unstructured.NestedString(obj.Object, "spec", "group")
-			kind, _, _ := unstructured.NestedString(obj.Object, "spec", "names", "kind")
-			defined[schema.GroupKind{Group: group, Kind: kind}] = true
-		}
+// Err returns a *FailedError, with the Role where permissions are missing,
+// when the report holds errors.
+func (c *Check) Err(r Report) error {
+	err := r.Err()
+	var failed *FailedError
+	if errors.As(err, &failed) {
+		failed.Role = c.role
 	}
-	var report Report
-	said := map[schema.GroupVersionKind]bool{}
-	for _, obj := range c.Objects {
-		gvk := obj.GroupVersionKind()
-		if said[gvk] || defined[gvk.GroupKind()] {
-			continue
-		}
-		said[gvk] = true
-		_, _, err := c.Client.Resource(gvk)
-		var unserved *apply.UnservedError
-		if errors.As(err, &unserved) {
-			report = append(report, Finding{CheckKinds, Error, fmt.Sprintf("%v: install its operator, or put its CRD into the bundle", unserved)})
-		} else if err != nil {
-			return report, err
-		}
-	}
-	return report, nil
-}
-
-// namespaces finds out which namespaces are missing.
-func (c *Check) namespaces(ctx context.Context) (Report, error) {
-	brought := map[string]bool{}
-	wanted := []string{c.Namespace}
-	for _, obj := range c.Objects {
-		if obj.GroupVersionKind().GroupKind() == (schema.GroupKind{Kind: "Namespace"}) {
-			brought[obj.GetName()] = true
-		}
-		if ns := obj.GetNamespace(); ns != "" && !slices.Contains(wanted, ns) {
-			wanted = append(wanted, ns)
-		}
-	}
-	var report Report
-	for _, ns := range wanted {
-		live, err := c.Client.Get(ctx, apply.Ref{Kind: "Namespace", Name: ns})
-		switch {
-		case apierrors.IsNotFound(err) && brought[ns]:
-			report = append(report, Finding{CheckNamespaces, Info, fmt.Sprintf("namespace %s does not exist and is created", ns)})
-		case apierrors.IsNotFound(err):
-			report = append(report, Finding{CheckNamespaces, Error, fmt.Sprintf("namespace %s does not exist and is not in the bundle", ns)})
-		case apierrors.IsForbidden(err):
-			report = append(report, Finding{CheckNamespaces, Warning, fmt.Sprintf("may not look whether namespace %s exists", ns)})
-		case err != nil:
-			return report, fmt.Errorf("read namespace %s: %w", ns, err)
-		case live.GetDeletionTimestamp() != nil:
-			report = append(report, Finding{CheckNamespaces, Error, fmt.Sprintf("namespace %s is being deleted", ns)})
-		}
-	}
-	return report, nil
+	return err
 }
