@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -58,7 +59,7 @@ func (o *RBACOptions) Run(ctx context.Context, f *Factory) error {
 		return err
 	}
 	objects := p.objects
-	if p.env.CodeFormat == project.FormatConfigMap {
+	if goesAsConfigMap(p.env) {
 		for _, t := range p.targets {
 			code := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}
 			code.SetName("code")
@@ -73,6 +74,12 @@ func (o *RBACOptions) Run(ctx context.Context, f *Factory) error {
 	}
 	_, err = fmt.Fprint(f.Streams.Out, role)
 	return err
+}
+
+// goesAsConfigMap says whether the code of an environment is an object of the
+// cluster: images need a registry.
+func goesAsConfigMap(env project.Environment) bool {
+	return env.CodeFormats[0] == project.FormatConfigMap || env.Registry == "" && slices.Contains(env.CodeFormats, project.FormatConfigMap)
 }
 
 func (o *RBACOptions) open(ctx context.Context, f *Factory) (*production, error) {

@@ -126,7 +126,7 @@ subjects: [{kind: ServiceAccount, name: default}]
 		return ai(t, append(args, dir, "--to", "production", "--kubeconfig", kubeconfig)...)
 	}
 
-	refused := as("promote", "--yes")
+	refused := as("promote", "--unproven", "--yes")
 	if refused.code != 4 || !strings.Contains(refused.stderr, "PRO-008") || !strings.Contains(refused.stderr, "kind: RoleBinding") || !strings.Contains(refused.stderr, "kubectl ai rbac --to production") {
 		t.Fatalf("exit %d, want 4 with the Role: %s", refused.code, refused.stderr)
 	}
@@ -178,10 +178,10 @@ subjects: [{kind: ServiceAccount, name: default}]
 		}
 		return r
 	}
-	passes("promote", "--yes")
+	passes("promote", "--unproven", "--yes")
 	t.Run("drift", func(t *testing.T) {
 		kubectl(t, productionName, "patch", "configmap", "settings", "-n", ns, "--type=json", "-p", `[{"op": "remove", "path": "/data/a"}]`)
-		found := findings(t, passes("promote", "--dry-run", "-o", "json"))
+		found := findings(t, passes("promote", "--unproven", "--dry-run", "-o", "json"))
 		if !slices.ContainsFunc(found, func(f preflight.Finding) bool {
 			return f.Check == preflight.CheckDrift && f.Object.Short() == "ConfigMap/settings" && f.Level == preflight.Warning
 		}) {
@@ -190,7 +190,7 @@ subjects: [{kind: ServiceAccount, name: default}]
 	})
 	t.Run("prune", func(t *testing.T) {
 		save(t, filepath.Join(dir, "base/kustomization.yaml"), "resources: [job.yaml, service.yaml, rbac.yaml, class.yaml]\n")
-		passes("promote", "--yes")
+		passes("promote", "--unproven", "--yes")
 		if out, err := tryKubectl(t.Context(), productionName, "", "get", "configmap", "settings", "-n", ns); err == nil {
 			t.Errorf("it is still there: %s", out)
 		}
@@ -220,7 +220,7 @@ subjects: [{kind: ServiceAccount, name: default}]
 			}
 			apply(t, productionName, less)
 			eventually(t, 20*time.Second, func() error {
-				r := as("promote", "--dry-run")
+				r := as("promote", "--unproven", "--dry-run")
 				if r.code != 4 || !strings.Contains(r.stderr, "PRO-008") {
 					return fmt.Errorf("without %s %s: exit %d: %s", verb, resource, r.code, r.stderr)
 				}
@@ -228,7 +228,7 @@ subjects: [{kind: ServiceAccount, name: default}]
 			})
 		}
 		apply(t, productionName, role)
-		passes("promote", "--dry-run")
+		passes("promote", "--unproven", "--dry-run")
 	})
 }
 
@@ -310,7 +310,7 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: %[1]s}]
 	}
 	var r result
 	eventually(t, 20*time.Second, func() error {
-		r = ai(t, "promote", dir, "--to", "production", "--kubeconfig", kubeconfig, "--dry-run", "-o", "json")
+		r = ai(t, "promote", dir, "--to", "production", "--unproven", "--kubeconfig", kubeconfig, "--dry-run", "-o", "json")
 		if strings.Contains(r.stderr, "may not") || strings.Contains(r.stderr, "get, list nodes") {
 			return fmt.Errorf("the Role is not there yet: %s", r.stderr)
 		}
