@@ -72,7 +72,7 @@ func (p *Promoter) reapply(ctx context.Context, revision int) (release.Record, e
 	if err != nil {
 		return release.Record{}, err
 	}
-	plan, err := p.Plan(ctx, Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, RollbackTo: revision, Restore: true})
+	plan, err := p.Plan(ctx, Bundle{Objects: objects, Tree: old.TreeDigest, Images: old.Images, Evidence: old.Evidence, RollbackTo: revision, Restore: true})
 	if err != nil {
 		return release.Record{}, err
 	}
