@@ -42,6 +42,8 @@ type PromoteOptions struct {
 	Rerun        bool
 	Unproven     bool
 	OtherRuntime bool
+	Into         string // a folder or oci://…; empty: the cluster
+	WithSecrets  bool
 }
 
 // NewCmdPromote returns `kubectl ai promote`.
@@ -80,12 +82,18 @@ release, and the next one only when the one before has stayed well for its soak
 time and passed its gates. When one fails, the clusters that were changed go back
 (onFailure: stop leaves them), and the same command later does what is missing.
 
+With --into the objects are written as files instead, for those whose clusters are
+changed by Git alone: one file an object and a kustomization that lists them, the
+same bytes for the same objects. Flux and Argo CD are told not to prune runs, claims
+and namespaces.
+
 Exit codes: 1 the release did not come up (the current one stays what it was),
 2 usage, 3 the target is not ready or not the one that is pinned, 4 not permitted,
 5 a gate refused, or nothing proves the code or its runtime image, 124 --timeout
 ran out.`,
 		Example: `  kubectl ai promote samples/digits --to production
   kubectl ai promote --to production --dry-run
+  kubectl ai promote --to production --into ../fleet/production
   kubectl ai promote --to production --yes -o json | jq .treeDigest`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -104,6 +112,8 @@ ran out.`,
 	completeWords(cmd, "until", string(apply.UntilStarted), string(apply.UntilComplete))
 	cmd.Flags().BoolVar(&o.Unproven, "unproven", false, "promote code that no receipts of the sandbox name; the release says so")
 	cmd.Flags().BoolVar(&o.OtherRuntime, "other-runtime", false, "promote to another runtime image than the code ran in; the release says so")
+	cmd.Flags().StringVar(&o.Into, "into", "", "folder, or oci://registry/name:tag, that gets the objects as files for Flux, Argo CD or kubectl apply; no cluster is asked or changed")
+	cmd.Flags().BoolVar(&o.WithSecrets, "with-secrets", false, "with --into: write the bundle's Secrets too, in plain")
 	addEvents(cmd, f)
 	return cmd
 }
@@ -198,6 +208,9 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production,
 
 // Run promotes.
 func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
+	if o.Into != "" {
+		return o.write(ctx, f)
+	}
 	all, err := o.open(ctx, f)
 	if err != nil {
 		return err

@@ -107,6 +107,10 @@ func (p *production) carry(ctx context.Context, f *Factory, found *foundCode) (*
 	if found.evidence.Unproven == "" {
 		writes = func(ctx context.Context) ([]string, error) { return written(ctx, found) }
 	}
+	var cluster carrier.Cluster = mounts{p}
+	if p.detached {
+		cluster = echo{}
+	}
 	var carriers []carrier.Carrier
 	for _, format := range p.env.CodeFormats {
 		switch format {
@@ -114,7 +118,7 @@ func (p *production) carry(ctx context.Context, f *Factory, found *foundCode) (*
 			carriers = append(carriers, &carrier.Layers{Resolver: resolver, Registry: p.env.Registry, Project: p.project.Name, Environment: p.env.Name})
 		case project.FormatImageVolume:
 			carriers = append(carriers, &carrier.ImageVolumes{
-				Resolver: resolver, Cluster: mounts{p}, Writes: writes,
+				Resolver: resolver, Cluster: cluster, Writes: writes,
 				Registry: p.env.Registry, Project: p.project.Name, Environment: p.env.Name,
 			})
 		case project.FormatConfigMap:

@@ -36,6 +36,7 @@ type production struct {
 	pinned   bool // the project file says which cluster the context is
 	progress *term.Progress
 	arches   []string // for which images are made; nil: those of the cluster
+	detached bool     // the cluster is not asked
 }
 
 // openProduction renders an environment of a bundle and connects to its one

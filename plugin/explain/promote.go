@@ -9,6 +9,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/evidence"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gitops"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
@@ -36,6 +37,21 @@ func nextOfFindings(e *preflight.FailedError) string {
 }
 
 var promoteEntries = []Entry{
+	{
+		ID: "PRO-021", Exit: ExitUsage, Match: As[*gitops.ForeignError](),
+		Next: Text("name a folder that is empty or not there, or one that a promotion wrote"),
+		Long: "promote --into keeps a folder: it writes what changed and removes what left the bundle. It knows its own folder by the first line of kustomization.yaml and changes no other.",
+	},
+	{
+		ID: "PRO-022", Exit: ExitPrecondition, Match: As[*gitops.SecretError](),
+		Next: Text("keep Secrets out of the bundle (External Secrets, Sealed Secrets, SOPS), or repeat with --with-secrets"),
+		Long: "Files for Git are read by more people than Secrets of a cluster, and Git forgets nothing. So promote --into writes no Secret unasked.",
+	},
+	{
+		ID: "PRO-023", Exit: ExitFailed, Match: As[*gitops.PushError](),
+		Next: Text("docker login to the registry, then repeat the command"),
+		Long: "A registry did not take the artifact with the files. The images with the code may have been pushed before; nothing refers to them yet.",
+	},
 	{
 		ID: "PRO-020", Exit: ExitGate, Match: As[*DifferenceError](),
 		Next: Text("what differs is on stdout; without --exit-code it is no failure"),
