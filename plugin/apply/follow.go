@@ -120,6 +120,11 @@ func (c *Client) until(ctx context.Context, ref Ref, done func(*unstructured.Uns
 	return &ObjectError{Action: "wait for", Ref: ref, Err: err}
 }
 
+// Gone waits until the object with that UID is no more.
+func (c *Client) Gone(ctx context.Context, ref Ref, uid types.UID) error {
+	return c.gone(ctx, ref, uid)
+}
+
 // gone waits until the object with that UID is no more.
 func (c *Client) gone(ctx context.Context, ref Ref, uid types.UID) error {
 	return c.until(ctx, ref, func(obj *unstructured.Unstructured) bool { return obj == nil || obj.GetUID() != uid })

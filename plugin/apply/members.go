@@ -268,6 +268,7 @@ func outline(ref Ref, p place, live metav1.Object) *unstructured.Unstructured {
 	obj.SetDeletionTimestamp(live.GetDeletionTimestamp())
 	obj.SetLabels(live.GetLabels())
 	obj.SetAnnotations(live.GetAnnotations())
+	obj.SetFinalizers(live.GetFinalizers())
 	obj.SetOwnerReferences(live.GetOwnerReferences())
 	return obj
 }

@@ -31,8 +31,10 @@ func NewCmdHistory(f *Factory) *cobra.Command {
 		Short: "List the releases of a bundle in an environment",
 		Long: `Lists the releases that are recorded in the environment's own namespace: when,
 by whom, with which code. The current one is the newest that was deployed; a
-promotion that failed never is. Ten are kept. Of an environment with several
-clusters each has a list of its own. Changes nothing.`,
+promotion that failed never is. One that is under way is there as pending, and
+one whose run died as interrupted: the next promote, rollback or uninstall goes
+on from there. Ten are kept. Of an environment with several clusters each has a
+list of its own. Changes nothing.`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {
@@ -71,11 +73,7 @@ func history(ctx context.Context, f *Factory, dir, to string, clusters []string,
 
 // releases reads what a cluster's namespace records.
 func (p *production) releases(ctx context.Context, f *Factory) (list releaseList, err error) {
-	records, err := p.Store.List(ctx)
-	if err != nil {
-		return list, err
-	}
-	state, err := p.Store.Load(ctx)
+	records, state, err := p.Store.History(ctx)
 	if err != nil {
 		return list, err
 	}
@@ -144,6 +142,9 @@ func (l releaseList) table(w io.Writer) error {
 		note, _, _ := strings.Cut(r.Reason, "\n")
 		if r.RollbackTo > 0 {
 			note = strings.TrimSpace(fmt.Sprintf("rollback to %d %s", r.RollbackTo, note))
+		}
+		if r.From != "" {
+			note = strings.TrimSpace(fmt.Sprintf("from %s %s", r.From, note))
 		}
 		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\n", r.Revision, status, r.TreeDigest, r.Who, r.When.Format(time.RFC3339), note)
 	}

@@ -128,7 +128,7 @@ func TestWhichClustersAreMeant(t *testing.T) {
 		run   func() error
 		wants any
 	}{
-		{"a command of one cluster", func() error { _, err := openProduction(t.Context(), f, dir, "production"); return err }, new(*promote.ManyClustersError)},
+		{"a command of one cluster", func() error { _, err := openProduction(t.Context(), f, dir, "production", nil); return err }, new(*promote.ManyClustersError)},
 		{"a cluster that is not there", func() error {
 			return history(t.Context(), f, dir, "production", []string{"three"}, "")
 		}, new(*promote.UnknownClusterError)},

@@ -26,6 +26,7 @@ type PromotionOptions struct {
 	Grace    time.Duration
 	Adopt    []string
 	Prune    []string
+	PruneMax int // percent of the inventory
 	TakeOver []string
 	Cluster  []string
 	Output   string
@@ -126,6 +127,7 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&o.Grace, "unschedulable-grace", apply.DefaultGrace, "how long a pod may fit on no node; more where nodes are made on demand")
 	cmd.Flags().StringArrayVar(&o.Adopt, "adopt", nil, "Kind/name of an object that exists and becomes the release's; may be repeated")
 	cmd.Flags().StringArrayVar(&o.Prune, "prune-also", nil, "Kind/name of an object that left the bundle and would be kept, such as a running Job; may be repeated")
+	cmd.Flags().IntVar(&o.PruneMax, "prune-max", 30, "how many percent of the release's objects may be deleted because they left the bundle; three may always")
 	cmd.Flags().StringArrayVar(&o.TakeOver, "take-over", nil, "field manager, such as kubectl-edit, whose fields become the release's where they conflict; may be repeated")
 	addCluster(cmd, &o.Cluster)
 	addOutput(cmd, &o.Output)
@@ -133,7 +135,7 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 
 // addCluster adds the flag that chooses among the clusters of an environment.
 func addCluster(cmd *cobra.Command, names *[]string) {
-	cmd.Flags().StringArrayVar(names, "cluster", nil, "name of one of the environment's clusters; may be repeated (default: all)")
+	cmd.Flags().StringArrayVar(names, "cluster", nil, "name of one of the environment's clusters; may be repeated (default: all, where that can be)")
 	_ = cmd.RegisterFlagCompletionFunc("cluster", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		p, err := project.Load(dirArg(args))
 		if err != nil {
@@ -179,6 +181,9 @@ func (o *PromotionOptions) Validate() error {
 	if o.Grace < 0 {
 		errs = append(errs, fmt.Errorf("--unschedulable-grace %v: 0 or more, please", o.Grace))
 	}
+	if o.PruneMax < 1 || o.PruneMax > 100 {
+		errs = append(errs, fmt.Errorf("--prune-max %d: 1 to 100, please", o.PruneMax))
+	}
 	switch apply.Until(o.Until) {
 	case "", apply.UntilStarted, apply.UntilComplete:
 	default:
@@ -201,7 +206,7 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production,
 		return nil, err
 	}
 	for _, p := range all {
-		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, TakeOver: o.TakeOver, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: apply.Until(o.Until)}}
+		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, PruneMax: o.PruneMax, TakeOver: o.TakeOver, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: apply.Until(o.Until)}}
 	}
 	return all, nil
 }
@@ -215,13 +220,7 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	found, err := all[0].findCode(ctx, f, o) // once: all clusters get the same
-	if err != nil {
-		return err
-	}
-	all[0].progress.Start("Package the code, " + found.code.Digest().Short())
-	members, err := o.pack(ctx, f, all, found)
-	all[0].progress.End(err)
+	members, err := o.members(ctx, f, all)
 	if err != nil {
 		return err
 	}
@@ -229,6 +228,18 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 		return (&fleet{PromotionOptions: o.PromotionOptions, members: members}).run(ctx, f)
 	}
 	return all[0].run(ctx, f, o.PromotionOptions, members[0].bundle, members[0].carried)
+}
+
+// members makes the bundle for each cluster: with the code as it was proven here.
+func (o *PromoteOptions) members(ctx context.Context, f *Factory, all []*production) ([]*member, error) {
+	found, err := all[0].findCode(ctx, f, o) // once: all clusters get the same
+	if err != nil {
+		return nil, err
+	}
+	all[0].progress.Start("Package the code, " + found.code.Digest().Short())
+	members, err := o.pack(ctx, f, all, found)
+	all[0].progress.End(err)
+	return members, err
 }
 
 // pack makes a bundle with the code in it for each cluster.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"os/user"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
@@ -40,9 +43,9 @@ type production struct {
 }
 
 // openProduction renders an environment of a bundle and connects to its one
-// cluster. It refuses the cluster of the sandbox environment, and one that is
+// cluster, or to the one that is named. It refuses the cluster of the sandbox environment, and one that is
 // another than the project file pins.
-func openProduction(ctx context.Context, f *Factory, dir, environment string) (*production, error) {
+func openProduction(ctx context.Context, f *Factory, dir, environment string, cluster []string) (*production, error) {
 	p, err := project.Load(dir)
 	if err != nil {
 		return nil, err
@@ -51,14 +54,14 @@ func openProduction(ctx context.Context, f *Factory, dir, environment string) (*
 	if err != nil {
 		return nil, err
 	}
-	if len(env.Clusters) > 1 {
+	if len(env.Clusters) > 1 && len(cluster) != 1 {
 		many := &promote.ManyClustersError{Environment: environment}
 		for _, c := range env.Clusters {
 			many.Clusters = append(many.Clusters, c.Name)
 		}
 		return nil, many
 	}
-	all, err := openClusters(ctx, f, dir, environment, nil)
+	all, err := openClusters(ctx, f, dir, environment, cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -177,13 +180,15 @@ func (p *production) connect(ctx context.Context, f *Factory) error {
 		return &promote.UnreachableError{Context: p.context, Server: p.config.Host, Err: err}
 	}
 	p.Promoter = &promote.Promoter{
-		Cluster:  client,
-		Store:    &release.Store{Client: client.Dynamic, Project: p.project.Name, Namespace: p.namespace},
-		Target:   promote.Target{Project: p.project.Name, Environment: p.env.Name, Context: p.context, Server: p.config.Host, Namespace: p.namespace, Pinned: p.pinned},
-		Reporter: p.progress,
-		Server:   server,
-		Who:      func(ctx context.Context) string { return who(ctx, client) },
-		Now:      time.Now,
+		Cluster:    client,
+		Store:      &release.Store{Client: client.Dynamic, Project: p.project.Name, Namespace: p.namespace},
+		Target:     promote.Target{Project: p.project.Name, Environment: p.env.Name, Context: p.context, Server: p.config.Host, Namespace: p.namespace, Pinned: p.pinned},
+		Reporter:   p.progress,
+		Server:     server,
+		Who:        func(ctx context.Context) string { return who(ctx, client) },
+		Host:       host(),
+		Namespaced: namespaced(p.config),
+		Now:        time.Now,
 	}
 	return client.Localize(p.objects, p.namespace)
 }
@@ -254,6 +259,32 @@ func who(ctx context.Context, client *apply.Client) string {
 	return local
 }
 
+// host is what this machine is called.
+func host() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "an unknown machine"
+	}
+	return name
+}
+
+// namespaced lists the kinds that live in namespaces, each in the version that
+// the server prefers. What an aggregated API that is down serves is left out.
+func namespaced(config *rest.Config) func(context.Context) ([]schema.GroupVersionResource, error) {
+	return func(context.Context) ([]schema.GroupVersionResource, error) {
+		client, err := discovery.NewDiscoveryClientForConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		lists, err := client.ServerPreferredNamespacedResources()
+		if err != nil && !discovery.IsGroupDiscoveryFailedError(err) {
+			return nil, err
+		}
+		kinds, err := discovery.GroupVersionResources(discovery.FilteredBy(discovery.SupportsAllVerbs{Verbs: []string{"list"}}, lists))
+		return slices.Collect(maps.Keys(kinds)), err
+	}
+}
+
 // architectures are those of the target's nodes; none where they cannot be
 // listed.
 func (p *production) architectures(ctx context.Context) ([]string, error) {
@@ -271,12 +302,13 @@ func (p *production) architectures(ctx context.Context) ([]string, error) {
 }
 
 // confirm asks before a cluster is changed: a kind cluster by yes, any other
-// by its context's name.
-func (p *production) confirm(ctx context.Context, f *Factory) error {
+// by its context's name. what is how the question begins.
+func (p *production) confirm(ctx context.Context, f *Factory, what string) error {
+	question := fmt.Sprintf("%s %s, namespace %s?", what, p.context, p.namespace)
 	if strings.HasPrefix(p.context, "kind-") {
-		return f.Streams.Confirm(ctx, fmt.Sprintf("Apply this to %s, namespace %s?", p.context, p.namespace))
+		return f.Streams.Confirm(ctx, question)
 	}
-	typed, err := f.Streams.Ask(ctx, fmt.Sprintf("Type the context's name (%s) to apply this to it: ", p.context))
+	typed, err := f.Streams.Ask(ctx, fmt.Sprintf("%s Type the context's name (%s): ", question, p.context))
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 		}
 	}
 	if !o.Yes {
-		if err := p.confirm(ctx, f); err != nil {
+		if err := p.confirm(ctx, f, "Apply this to"); err != nil {
 			return err
 		}
 	}

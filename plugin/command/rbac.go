@@ -84,7 +84,7 @@ func goesAsConfigMap(env project.Environment) bool {
 
 func (o *RBACOptions) open(ctx context.Context, f *Factory) (*production, error) {
 	if o.Cluster == "" {
-		return openProduction(ctx, f, o.Dir, o.To)
+		return openProduction(ctx, f, o.Dir, o.To, nil)
 	}
 	all, err := openClusters(ctx, f, o.Dir, o.To, []string{o.Cluster})
 	if err != nil {

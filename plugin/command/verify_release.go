@@ -31,7 +31,7 @@ type releaseVerification struct {
 
 // release verifies the current release of an environment.
 func (o *VerifyOptions) release(ctx context.Context, f *Factory) error {
-	p, err := openProduction(ctx, f, o.Dir, o.To)
+	p, err := openProduction(ctx, f, o.Dir, o.To, nil)
 	if err != nil {
 		return err
 	}

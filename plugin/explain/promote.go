@@ -145,6 +145,40 @@ var promoteEntries = []Entry{
 		Long: "The pointer to the current release was written by somebody else after this promotion had read it. Of two promotions at once one stops.",
 	},
 	{
+		ID: "PRO-070", Exit: ExitPrecondition, Match: As[*release.LockedError](),
+		Next: From(func(e *release.LockedError) string {
+			return fmt.Sprintf("kubectl ai history --to ENVIRONMENT, and repeat the command when %s is done", e.Holder.Who)
+		}),
+		Long: "One run of promote, rollback or uninstall writes to a project's namespace at a time. It holds a Lease, kubectl-ai-PROJECT, which it renews every 5 seconds. The Lease was renewed while this run looked at it, so the other one is alive. A run that died is followed 15 seconds after it was last seen. Nothing was written.",
+	},
+	{
+		ID: "PRO-071", Exit: ExitFailed, Match: As[*release.LostError](),
+		Next: Text("kubectl ai history --to ENVIRONMENT, then repeat the command"),
+		Long: "The run could not renew its lock for 10 seconds, or somebody deleted or took it, and stopped writing before another run could begin. What it had applied is in the inventory; the next run goes on from there.",
+	},
+	{
+		ID: "PRO-072", Exit: ExitPrecondition, Match: As[*release.NewerError](),
+		Next: Text("upgrade kubectl-ai; kubectl ai version says which one this is"),
+		Long: "The record in the namespace was written by a newer kubectl-ai, in a format that this one does not know. Guessing could lose a part of it. Nothing was written.",
+	},
+	{
+		ID: "PRO-073", Exit: ExitFailed, Match: As[*release.DamagedError](),
+		Next: From(func(e *release.DamagedError) string {
+			if e.Revision > 0 {
+				return "kubectl ai history --to ENVIRONMENT, and choose another release"
+			}
+			return "kubectl delete --cascade=orphan " + strings.ToLower(e.Object) + ", then promote: the inventory is made again from the current release"
+		}),
+		Long: "What is recorded in the namespace cannot be read: it was changed or cut by something else. Other releases are not concerned. When it is the ConfigMap with the inventory, it is made again from the Secrets of the releases once it is deleted; --cascade=orphan keeps those.",
+	},
+	{
+		ID: "PRO-074", Exit: ExitPrecondition, Match: As[*promote.PruneLimitError](),
+		Next: From(func(e *promote.PruneLimitError) string {
+			return fmt.Sprintf("kubectl ai render -e ENVIRONMENT -o name; if they are meant to go, --prune-max %d", e.Needed())
+		}),
+		Long: "More than 30 percent of the objects of the release, and more than three, are not in the bundle any more. That is most often an overlay that lost a resource. Objects that gave way to their next generation (a Job, its code, a generated ConfigMap) and those named by --prune-also do not count. Nothing was written.",
+	},
+	{
 		ID: "PRO-017", Exit: ExitFailed, Match: As[*promote.PruneError](),
 		Next: Text("repeat the command when the cause is mended"),
 		Long: "The release is deployed. Some objects that left the bundle could not be deleted; they stay in the inventory and are tried again.",
@@ -152,7 +186,7 @@ var promoteEntries = []Entry{
 	{
 		ID: "PRO-018", Exit: ExitPrecondition, Match: As[*release.TooLargeError](),
 		Next: Text("split the bundle into two projects"),
-		Long: "A release keeps its manifests in a Secret, which holds 1 MiB, so that a rollback needs nothing else. Nothing was written.",
+		Long: "A release keeps its manifests in Secrets, 256 MiB of them, so that a rollback needs nothing else. Nothing was written.",
 	},
 	{
 		ID: "PRO-019", Exit: ExitPrecondition, Match: As[*promote.NeverDeployedError](),

@@ -26,6 +26,9 @@ type Bundle struct {
 	// Restore says that the release was current a moment ago: its Jobs that
 	// are done do not run again.
 	Restore bool
+	// From is the environment and number of the release that this is, such as
+	// staging/12; empty: the code was packaged for this promotion.
+	From string
 }
 
 // Mark puts the digest of the code and the project's name on the pod

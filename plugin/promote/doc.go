@@ -11,6 +11,11 @@
 //     Job is never deleted unasked.
 //   - A failed promotion never becomes the current release, and what it
 //     applied stays in the inventory.
+//   - Writes happen under the project's lock. A run that dies at any point
+//     leaves an inventory that holds all it may have made; the next run of
+//     promote, rollback or uninstall goes on from there.
+//   - What is deleted is in the inventory, has our label and the recorded UID,
+//     and is deleted in exactly the version that was looked at.
 //
 // Finished Jobs stay while they belong to one of the last two releases, for
 // their logs, and are pruned after that.

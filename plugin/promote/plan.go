@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
@@ -35,6 +36,8 @@ type Options struct {
 	Adopt []string
 	// PruneAlso names objects, as Kind/name, that would be kept otherwise.
 	PruneAlso []string
+	// PruneMax is how many percent of the inventory may be pruned; 0: 30.
+	PruneMax int
 	// TakeOver names field managers whose fields become the release's where they
 	// conflict.
 	TakeOver []string
@@ -56,13 +59,18 @@ type Promoter struct {
 	Server preflight.Server
 	// Who says who promotes, for the record.
 	Who func(ctx context.Context) string
-	Now func() time.Time
+	// Host is the machine from which, for the lock.
+	Host string
+	// Namespaced lists the kinds that live in namespaces; for uninstalls.
+	Namespaced func(ctx context.Context) ([]schema.GroupVersionResource, error)
+	Now        func() time.Time
 }
 
 // Plan is all that a promotion would do.
 type Plan struct {
 	Revision   int
 	RollbackTo int
+	From       string
 	Tree       string
 	Bundle     string
 	Images     map[string]string
@@ -89,7 +97,7 @@ type Plan struct {
 // Nothing says that the target is where the bundle wants it, and recorded so.
 func (p *Plan) Nothing() bool {
 	return !p.Changes.Writes() && p.state.Current > 0 && p.state.Last == p.state.Current &&
-		p.state.Pending == 0 && p.state.Bundle == p.Bundle && !p.state.Unpruned
+		p.state.Pending == 0 && p.state.Bundle == p.Bundle && !p.state.Unpruned && !p.state.Unsettled
 }
 
 // Current is the number of the release that is current now; 0: none.
@@ -112,7 +120,7 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 		return nil, loadErr
 	}
 	plan = &Plan{
-		Revision: max(state.Last, state.Pending) + 1, RollbackTo: b.RollbackTo,
+		Revision: max(state.Last, state.Pending) + 1, RollbackTo: b.RollbackTo, From: b.From,
 		Tree: b.Tree, Images: b.Images, Evidence: b.Evidence, state: state, entries: map[apply.Ref]release.Entry{}, read: map[apply.Ref]*unstructured.Unstructured{},
 		members: p.Cluster.Members(release.PartOf + "=" + p.id()),
 	}
@@ -138,6 +146,9 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 		return plan, err
 	}
 	plan.prune, plan.Kept = selectPrune(formers, plan.Revision, p.Options.PruneAlso)
+	if err := limitPrune(plan.prune, state, plan.objects, p.Options); err != nil {
+		return plan, err
+	}
 	if plan.Nothing() {
 		// A Job that ended since, and what only it used, go with the next
 		// release: the same bundle again writes nothing.

@@ -1,9 +1,13 @@
 package promote
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -62,12 +66,76 @@ func (p *Promoter) formers(ctx context.Context, plan *Plan) ([]former, error) {
 	return out, nil
 }
 
-// keepers are annotations of other tools and ours that save an object.
+// keepers are annotations, of other tools and ours, that save an object. What
+// they hold may be a list.
 var keepers = map[string]string{
 	KeepAnnotation:                            "keep",
 	"cli-utils.sigs.k8s.io/on-remove":         "keep",
 	"client.lifecycle.config.k8s.io/deletion": "detach",
 	"helm.sh/resource-policy":                 "keep",
+	"kustomize.toolkit.fluxcd.io/prune":       "disabled",
+	"argocd.argoproj.io/sync-options":         "Prune=false",
+}
+
+// More than pruneMax percent of the inventory are not pruned unasked, unless
+// they are no more than pruneFloor objects: one of three is no accident.
+const (
+	pruneMax   = 30
+	pruneFloor = 3
+)
+
+// PruneLimitError says that a bundle lost so much of what the last release
+// brought that it looks like a mistake. Nothing was written.
+type PruneLimitError struct {
+	Refs    []apply.Ref // that would go
+	Of      int         // objects of the inventory
+	Percent int         // that may go
+}
+
+func (e *PruneLimitError) Error() string {
+	names := make([]string, 0, 4)
+	for _, ref := range e.Refs[:min(len(e.Refs), 3)] {
+		names = append(names, ref.Short())
+	}
+	if n := len(e.Refs) - len(names); n > 0 {
+		names = append(names, fmt.Sprintf("%d more", n))
+	}
+	return fmt.Sprintf("%d of %d objects left the bundle and would be deleted (%s): more than %d %%", len(e.Refs), e.Of, strings.Join(names, ", "), e.Percent)
+}
+
+// Needed is the least --prune-max with which they may go.
+func (e *PruneLimitError) Needed() int { return (100*len(e.Refs) + e.Of - 1) / e.Of }
+
+// limitPrune refuses to prune too much of the inventory. What was named, and
+// what gave way to its next generation, an object of the bundle of that name
+// with another suffix made of its content, does not count.
+func limitPrune(prune []former, state *release.State, objects []*unstructured.Unstructured, o Options) error {
+	percent := cmp.Or(o.PruneMax, pruneMax)
+	next := map[apply.Ref]bool{}
+	for _, obj := range objects {
+		next[lineage(apply.RefOf(obj))] = true
+	}
+	e := &PruneLimitError{Of: len(state.Inventory), Percent: percent}
+	for _, f := range prune {
+		if line := lineage(f.entry.Ref); line != f.entry.Ref && next[line] || slices.Contains(o.PruneAlso, f.entry.Short()) {
+			continue
+		}
+		e.Refs = append(e.Refs, f.entry.Ref)
+	}
+	if len(e.Refs) <= pruneFloor || 100*len(e.Refs) <= percent*e.Of {
+		return nil
+	}
+	return e
+}
+
+// contentSuffix is what ends a name that is made of its object's content: of
+// a Job, of code, and of kustomize's generators.
+var contentSuffix = regexp.MustCompile(`-([0-9a-f]{8}(-r[0-9]+)?|[0-9a-f]{12}|[2456789bcdfghkmt]{10})$`)
+
+// lineage is what the generations of an object have in common.
+func lineage(ref apply.Ref) apply.Ref {
+	ref.Name = contentSuffix.ReplaceAllString(ref.Name, "")
+	return ref
 }
 
 // selectPrune decides which former objects go. number is that of the release
@@ -129,12 +197,20 @@ func reasonToKeep(f former, number int) string {
 	case isJob(ref) && f.entry.Release > number-keepFinished:
 		return "it finished and belongs to one of the last releases"
 	}
-	for key, value := range keepers {
-		if f.live.GetAnnotations()[key] == value {
-			return key + " says so"
+	return reasonOfOthers(f.live)
+}
+
+// reasonOfOthers says who wants an object kept.
+func reasonOfOthers(live *unstructured.Unstructured) string {
+	annotations := live.GetAnnotations()
+	for _, key := range slices.Sorted(maps.Keys(keepers)) {
+		for part := range strings.SplitSeq(annotations[key], ",") {
+			if strings.TrimSpace(part) == keepers[key] {
+				return key + " says so"
+			}
 		}
 	}
-	if c := metav1.GetControllerOf(f.live); c != nil {
+	if c := metav1.GetControllerOf(live); c != nil {
 		return fmt.Sprintf("%s/%s controls it", c.Kind, c.Name)
 	}
 	return ""

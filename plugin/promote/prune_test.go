@@ -44,6 +44,11 @@ func TestSelectPrune(t *testing.T) {
 		{name: "a failed Job of the release before", text: `{apiVersion: batch/v1, kind: Job, metadata: {name: x, namespace: ns}, status: {conditions: [{type: Failed, status: "True"}]}}`, was: 8, prune: true},
 		{name: "our annotation", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {kubectl-ai.dev/prune: keep}}}`, was: 1},
 		{name: "Helm's annotation", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {helm.sh/resource-policy: keep}}}`, was: 1},
+		{name: "Flux's annotation", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled}}}`, was: 1},
+		{name: "Argo CD's annotation among others", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {argocd.argoproj.io/sync-options: "Validate=false, Prune=false"}}}`, was: 1},
+		{name: "kpt's annotation", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {cli-utils.sigs.k8s.io/on-remove: keep}}}`, was: 1},
+		{name: "the lifecycle annotation", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {client.lifecycle.config.k8s.io/deletion: detach}}}`, was: 1},
+		{name: "an annotation that says something else", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, annotations: {helm.sh/resource-policy: delete}}}`, was: 1, prune: true},
 		{name: "what another object controls", text: `{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: ns, ownerReferences: [{apiVersion: v1, kind: Pod, name: p, uid: u, controller: true}]}}`, was: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {

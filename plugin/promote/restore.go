@@ -82,6 +82,11 @@ func (p *Promoter) reapply(ctx context.Context, revision int) (release.Record, e
 // remove deletes what a first release made.
 func (p *Promoter) remove(ctx context.Context, made map[apply.Ref]bool, cause error) (Restored, error) {
 	var out Restored
+	ctx, lock, err := p.lock(ctx, "rollback")
+	if err != nil {
+		return out, err
+	}
+	defer lock.Release(ctx)
 	state, err := p.Store.Load(ctx)
 	if err != nil {
 		return out, err
@@ -110,7 +115,7 @@ func (p *Promoter) remove(ctx context.Context, made map[apply.Ref]bool, cause er
 	}
 	deployed := state.Current > 0
 	state.Inventory = slices.DeleteFunc(state.Inventory, func(e release.Entry) bool { return !stays[e.Ref] })
-	state.Current, state.Bundle, state.Pending = 0, "", 0
+	state.Current, state.Bundle, state.Pending, state.Begun = 0, "", 0, nil
 	if deployed {
 		// Its record says that it was deployed, which is true no more.
 		state.Last++
@@ -123,7 +128,7 @@ func (p *Promoter) remove(ctx context.Context, made map[apply.Ref]bool, cause er
 		if packErr != nil {
 			return out, packErr
 		}
-		if addErr := p.Store.Add(ctx, out.Record, empty); addErr != nil {
+		if addErr := p.Store.Add(ctx, state, out.Record, empty); addErr != nil {
 			return out, addErr
 		}
 	}

@@ -227,8 +227,8 @@ func TestPromoteAsksForLittle(t *testing.T) {
 		if r.code != 0 {
 			t.Fatal(r.stderr)
 		}
-		// 9 to look, 2 to try, 2 to write, 5 to record, 2 to see the workload.
-		if asked := lines(all, engine); len(asked) > 20 {
+		// 9 to look, 2 to try, 2 to write, 5 to record, 2 to lock, 2 to see the workload.
+		if asked := lines(all, engine); len(asked) > 22 {
 			t.Errorf("%d requests:\n%s", len(asked), strings.Join(asked, "\n"))
 		}
 		want := append([]string{"ConfigMap/c0", "Secret/kubectl-ai-" + ns + "-v2", "Secret/s0"}, record...)

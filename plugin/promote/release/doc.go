@@ -2,14 +2,23 @@
 // promoted to: one ConfigMap that points to the current release and holds the
 // inventory, and one immutable Secret a release with its record and its
 // manifests. Manifests may hold Secrets; that is why they are kept in one.
+// What does not fit into one Secret is continued in others, its parts.
 //
 // Invariants:
 //   - The inventory is written before the objects are (with all that may
 //     come) and after (with what is there), so that a promotion that dies in
 //     between leaves nothing that the next one does not know of.
-//   - The ConfigMap is only written against the version that was read: of two
-//     promotions at once one stops with ErrConcurrent.
+//   - One run at a time: a Lease that is renewed while it lasts (Lock). And
+//     the ConfigMap is only written against the version that was read, so that
+//     a plan made before another run ended stops with ErrConcurrent.
+//   - The Secret of a release is written after its parts and before the
+//     pointer to it: it is the moment from which the release is a whole one.
 //   - A failed promotion is recorded and never becomes the current one.
+//   - What a newer kubectl-ai wrote is refused with a *NewerError; what an
+//     older one wrote is read (testdata).
+//
+// All Secrets are owned by the ConfigMap and go with it. Objects of a release
+// carry its label and no owner: they must not go with the record.
 //
 // The ConfigMap is the parent of an ApplySet (KEP-3659), so `kubectl get -l
 // applyset.kubernetes.io/part-of=…` lists what belongs to a release.
@@ -18,11 +27,12 @@ package release
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 )
@@ -37,6 +47,13 @@ const (
 	StatusLabel = "kubectl-ai.dev/status"
 	// PartOf is on every object of a release: the ID of its ApplySet.
 	PartOf = "applyset.kubernetes.io/part-of"
+
+	// partLabel is on a part: the digest of the whole, such as
+	// 9c1f0e5a77aa01b2.
+	partLabel = "kubectl-ai.dev/part"
+	// partsAnnotation is on the Secret of a release that has parts: their
+	// digest and number, such as 9c1f0e5a77aa01b2/3.
+	partsAnnotation = "kubectl-ai.dev/parts"
 
 	idLabel      = "applyset.kubernetes.io/id"
 	tooling      = "applyset.kubernetes.io/tooling"
@@ -53,37 +70,17 @@ const (
 // Keep is how many releases a namespace remembers.
 const Keep = 10
 
-// ErrConcurrent says that another promotion wrote to the same release.
-var ErrConcurrent = errors.New("another promotion of this project is under way or was just done")
-
-// NotFoundError says that there is no release of that number; Revision 0 means
-// that there is none at all.
-type NotFoundError struct {
-	Project, Namespace string
-	Revision           int
-}
-
-func (e *NotFoundError) Error() string {
-	if e.Revision == 0 {
-		return fmt.Sprintf("no release of %s in namespace %s to go back to", e.Project, e.Namespace)
-	}
-	return fmt.Sprintf("no release %d of %s in namespace %s", e.Revision, e.Project, e.Namespace)
-}
-
-// TooLargeError says that the manifests of a release do not fit into a Secret.
-type TooLargeError struct{ Size, Limit int }
-
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the manifests have %d bytes compressed, and a Secret that keeps them holds %d", e.Size, e.Limit)
-}
-
 // Status is how a promotion ended.
 type Status string
 
-// The statuses.
+// The statuses. The first two are stored; the others are what History says of
+// a release that has no record, and of a record that cannot be read.
 const (
-	Deployed Status = "deployed"
-	Failed   Status = "failed"
+	Deployed    Status = "deployed"
+	Failed      Status = "failed"
+	Pending     Status = "pending"     // a run is at it
+	Interrupted Status = "interrupted" // its run died; the next one takes over
+	Damaged     Status = "damaged"
 )
 
 // Record is what is known of one release. Its JSON form is stable.
@@ -104,10 +101,13 @@ type Record struct {
 	Gates      []Gate            `json:"gates,omitempty"`      // that it passed
 	Workloads  []apply.Standing  `json:"workloads,omitempty"`  // as they stood at the end
 	RollbackTo int               `json:"rollbackTo,omitempty"` // the release whose manifests these are
-	Who        string            `json:"who"`
-	Context    string            `json:"context"`
-	Server     string            `json:"server"`
-	When       time.Time         `json:"when"`
+	// From is the environment and the number of the release that this one
+	// brought here, such as staging/12.
+	From    string    `json:"from,omitempty"`
+	Who     string    `json:"who"`
+	Context string    `json:"context"`
+	Server  string    `json:"server"`
+	When    time.Time `json:"when"`
 }
 
 // Entry is an object of the inventory.
@@ -116,10 +116,23 @@ type Entry struct {
 	apply.Receipt
 	// Release is the number of the last release that rendered the object.
 	Release int `json:"release"`
+	// Made says, of a Namespace, that a release made it: one that was there
+	// before is never deleted unasked.
+	Made bool `json:"made,omitempty"`
+}
+
+// Begun is what is known of a run that has not ended.
+type Begun struct {
+	Doing      string    `json:"doing"` // promote, rollback or uninstall
+	Who        string    `json:"who"`
+	When       time.Time `json:"when"`
+	TreeDigest string    `json:"treeDigest,omitempty"`
 }
 
 // State is the ConfigMap's content.
 type State struct {
+	// Format is the version of the ConfigMap's format; 0 and 1 are one.
+	Format int `json:"format,omitempty"`
 	// Current is the number of the last release that was deployed, 0: none.
 	Current int `json:"current"`
 	// Bundle is its bundle digest. It is kept in the Secret of the release
@@ -131,12 +144,38 @@ type State struct {
 	// Pending is the number of a release that is under way, or was when its
 	// promoter died; 0: none.
 	Pending int `json:"pending,omitempty"`
+	// Begun says what is under way; nil: nothing.
+	Begun *Begun `json:"begun,omitempty"`
+	// Unsettled says that the current release was recorded by a run that died
+	// before it could write the pointer and the inventory.
+	Unsettled bool `json:"-"`
 	// Unpruned says that the last prune left something behind.
 	Unpruned bool `json:"unpruned,omitempty"`
+	// Parts says which Secrets hold the inventory when the ConfigMap cannot:
+	// their digest and number.
+	Parts string `json:"parts,omitempty"`
+	// Claims are the volume claims that StatefulSets of the project made. They
+	// carry no label of ours, are never pruned, and go with an uninstall that
+	// is told to delete data.
+	Claims []Entry `json:"claims,omitempty"`
 	// Inventory lists the objects that belong to the project here.
 	Inventory []Entry `json:"-"`
 
 	version string // of the ConfigMap; "" when it is not there
+	died    bool   // the last run did, and may have left parts that belong to nothing
+	uid     types.UID
+}
+
+// Exists says whether anything was ever recorded here.
+func (s *State) Exists() bool { return s.version != "" || s.Last > 0 }
+
+// AddClaims notes claims, each once.
+func (s *State) AddClaims(claims []Entry) {
+	for _, e := range claims {
+		if !slices.ContainsFunc(s.Claims, func(have Entry) bool { return have.Ref == e.Ref && have.UID == e.UID }) {
+			s.Claims = append(s.Claims, e)
+		}
+	}
 }
 
 // Find returns the inventory's entry of an object.

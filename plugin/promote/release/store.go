@@ -3,10 +3,10 @@ package release
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -30,119 +30,20 @@ type Store struct {
 	Namespace string
 }
 
-// Load reads the state; an empty one when nothing was promoted yet. When the
-// ConfigMap is lost, the records tell the numbers.
-func (s *Store) Load(ctx context.Context) (*State, error) {
-	obj, err := s.Client.Resource(configMaps).Namespace(s.Namespace).Get(ctx, stateName(s.Project), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return s.recover(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the current release: %w", err)
-	}
-	data, _, _ := unstructured.NestedStringMap(obj.Object, "data")
-	state := &State{version: obj.GetResourceVersion()}
-	if err := json.Unmarshal([]byte(data["state.json"]), state); err != nil {
-		return nil, fmt.Errorf("read ConfigMap/%s: %w", stateName(s.Project), err)
-	}
-	if err := json.Unmarshal([]byte(data["inventory.json"]), &state.Inventory); err != nil {
-		return nil, fmt.Errorf("read ConfigMap/%s: %w", stateName(s.Project), err)
-	}
-	if state.Current > 0 {
-		record, _, err := s.Get(ctx, state.Current)
-		var lost *NotFoundError
-		if err != nil && !errors.As(err, &lost) {
-			return nil, err
-		}
-		state.Bundle = record.BundleDigest
-	}
-	return state, nil
-}
-
-func (s *Store) recover(ctx context.Context) (*State, error) {
-	state := &State{}
-	records, err := s.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range records {
-		state.Last = max(state.Last, r.Revision)
-		if r.Status == Deployed && r.Revision > state.Current {
-			state.Current, state.Bundle = r.Revision, r.BundleDigest
-		}
-	}
-	return state, nil
-}
-
-// Save writes the state over the version that was read; ErrConcurrent when
-// somebody else wrote since.
-func (s *Store) Save(ctx context.Context, state *State) error {
-	head, err := json.Marshal(state)
-	if err != nil {
-		return fmt.Errorf("encode the release: %w", err)
-	}
-	inventory := slices.Clone(state.Inventory)
-	slices.SortFunc(inventory, func(a, b Entry) int { return strings.Compare(a.Ref.String(), b.Ref.String()) })
-	if inventory == nil {
-		inventory = []Entry{}
-	}
-	body, err := json.Marshal(inventory)
-	if err != nil {
-		return fmt.Errorf("encode the inventory: %w", err)
-	}
-	obj := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1",
-		"kind":       "ConfigMap",
-		"metadata": map[string]any{
-			"name":        stateName(s.Project),
-			"namespace":   s.Namespace,
-			"labels":      map[string]any{ProjectLabel: s.Project, idLabel: ID(s.Project, s.Namespace)},
-			"annotations": map[string]any{tooling: toolingValue, groupKinds: kinds(inventory)},
-		},
-		"data": map[string]any{"state.json": string(head), "inventory.json": string(body)},
-	}}
-	client := s.Client.Resource(configMaps).Namespace(s.Namespace)
-	var written *unstructured.Unstructured
-	if state.version == "" {
-		written, err = client.Create(ctx, obj, metav1.CreateOptions{FieldManager: manager})
-	} else {
-		obj.SetResourceVersion(state.version)
-		written, err = client.Update(ctx, obj, metav1.UpdateOptions{FieldManager: manager})
-	}
-	switch {
-	case apierrors.IsConflict(err), state.version == "" && apierrors.IsAlreadyExists(err), state.version != "" && apierrors.IsNotFound(err):
-		return fmt.Errorf("%w (ConfigMap/%s in %s)", ErrConcurrent, stateName(s.Project), s.Namespace)
-	case err != nil:
-		return fmt.Errorf("write ConfigMap/%s: %w", stateName(s.Project), err)
-	}
-	state.version = written.GetResourceVersion()
-	return nil
-}
-
-// kinds lists the kinds of the inventory as the ApplySet annotation wants
-// them: Kind.group, sorted.
-func kinds(inventory []Entry) string {
-	var out []string
-	for _, e := range inventory {
-		gk := e.GroupKind().String()
-		if !slices.Contains(out, gk) {
-			out = append(out, gk)
-		}
-	}
-	slices.Sort(out)
-	return strings.Join(out, ",")
-}
-
-// List returns the records, the oldest first.
+// List returns the records, the oldest first. One that cannot be read is
+// there with its number, as Damaged; a *NewerError ends the list.
 func (s *Store) List(ctx context.Context) ([]Record, error) {
-	found, err := s.Client.Resource(secrets).Namespace(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: RevisionLabel + "," + ProjectLabel + "=" + s.Project})
+	found, err := s.list(ctx, RevisionLabel)
 	if err != nil {
 		return nil, fmt.Errorf("list releases: %w", err)
 	}
 	var records []Record
-	for i := range found.Items {
-		record, err := decodeRecord(&found.Items[i])
-		if err != nil {
+	for i := range found {
+		record, err := decodeRecord(&found[i])
+		var damaged *DamagedError
+		if errors.As(err, &damaged) {
+			record = Record{APIVersion: APIVersion, Kind: Kind, Project: s.Project, Namespace: s.Namespace, Revision: damaged.Revision, Status: Damaged, Reason: damaged.Error(), When: found[i].GetCreationTimestamp().UTC()}
+		} else if err != nil {
 			return nil, err
 		}
 		records = append(records, record)
@@ -151,31 +52,124 @@ func (s *Store) List(ctx context.Context) ([]Record, error) {
 	return records, nil
 }
 
+// History returns the records, the oldest first, and the state. A release that
+// is under way, or whose run died, is the last of them.
+func (s *Store) History(ctx context.Context) ([]Record, *State, error) {
+	records, err := s.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	state, err := s.Load(ctx)
+	if err != nil || state.Pending == 0 {
+		return records, state, err
+	}
+	holder, alive, err := s.Held(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	begun := state.Begun
+	if begun == nil {
+		begun = &Begun{Doing: "promote"} // an older kubectl-ai did not say
+	}
+	r := Record{
+		APIVersion: APIVersion, Kind: Kind, Revision: state.Pending, Project: s.Project, Namespace: s.Namespace,
+		Status: Interrupted, Reason: begun.Doing + " did not end; the next run takes over",
+		TreeDigest: begun.TreeDigest, Who: begun.Who, When: begun.When,
+	}
+	if holder != nil && alive {
+		r.Status, r.Reason = Pending, fmt.Sprintf("%s under way, from %s", begun.Doing, holder.Host)
+	}
+	return append(records, r), state, nil
+}
+
+// list returns the project's Secrets that a selector takes.
+func (s *Store) list(ctx context.Context, selector string) ([]unstructured.Unstructured, error) {
+	found, err := s.Client.Resource(secrets).Namespace(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ProjectLabel + "=" + s.Project + "," + selector})
+	if err != nil {
+		return nil, err
+	}
+	return found.Items, nil
+}
+
 // Get returns a release with its manifests; *NotFoundError when it is not
-// kept any more or never was.
+// kept any more or never was, *DamagedError when it cannot be read.
 func (s *Store) Get(ctx context.Context, number int) (Record, []*unstructured.Unstructured, error) {
-	obj, err := s.Client.Resource(secrets).Namespace(s.Namespace).Get(ctx, secretName(s.Project, number), metav1.GetOptions{})
+	head, err := s.Client.Resource(secrets).Namespace(s.Namespace).Get(ctx, secretName(s.Project, number), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return Record{}, nil, &NotFoundError{Project: s.Project, Namespace: s.Namespace, Revision: number}
 	}
 	if err != nil {
 		return Record{}, nil, fmt.Errorf("read release %d: %w", number, err)
 	}
-	record, err := decodeRecord(obj)
+	record, err := decodeRecord(head)
 	if err != nil {
 		return Record{}, nil, err
 	}
-	objects, err := decodeManifests(obj)
+	objects, err := s.manifests(ctx, head)
+	var damaged *DamagedError
+	if errors.As(err, &damaged) {
+		damaged.Revision = number
+	}
 	return record, objects, err
 }
 
-// Add writes a release. A number that is taken is ErrConcurrent.
-func (s *Store) Add(ctx context.Context, r Record, manifests []byte) error {
-	obj, err := encode(r, manifests)
+// manifests reads the objects of the release whose Secret head is.
+func (s *Store) manifests(ctx context.Context, head *unstructured.Unstructured) ([]*unstructured.Unstructured, error) {
+	packed, err := value(head, "data", manifestsKey)
+	if word := head.GetAnnotations()[partsAnnotation]; err == nil && word != "" {
+		if packed, err = s.parts(ctx, word); err != nil {
+			return nil, err
+		}
+	}
+	var objects []*unstructured.Unstructured
+	if err == nil {
+		objects, err = manifestsOf(packed)
+	}
+	if err != nil {
+		return nil, &DamagedError{Object: "Secret/" + head.GetName(), Err: err}
+	}
+	return objects, nil
+}
+
+// parts puts together what was cut. It returns a *DamagedError for a part
+// that is missing.
+func (s *Store) parts(ctx context.Context, word string) ([]byte, error) {
+	digest, n, err := partsWord(word)
+	if err != nil {
+		return nil, &DamagedError{Object: "Secret/" + partName(s.Project, word, 0), Err: err}
+	}
+	var out []byte
+	for i := range n {
+		name := partName(s.Project, digest, i)
+		obj, err := s.Client.Resource(secrets).Namespace(s.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, &DamagedError{Object: "Secret/" + name, Err: errors.New("it is missing")}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read Secret/%s: %w", name, err)
+		}
+		chunk, err := value(obj, "data", partKey)
+		if err != nil {
+			return nil, &DamagedError{Object: "Secret/" + name, Err: err}
+		}
+		out = append(out, chunk...)
+	}
+	return out, nil
+}
+
+// Add writes a release: the parts first, so that one whose Secret is there is
+// whole. A number that is taken is ErrConcurrent.
+func (s *Store) Add(ctx context.Context, state *State, r Record, manifests []byte) error {
+	head, parts, err := encode(r, manifests, state.uid)
 	if err != nil {
 		return err
 	}
-	_, err = s.Client.Resource(secrets).Namespace(s.Namespace).Create(ctx, obj, metav1.CreateOptions{FieldManager: manager})
+	for _, part := range parts {
+		if err := s.addPart(ctx, part); err != nil {
+			return err
+		}
+	}
+	_, err = s.Client.Resource(secrets).Namespace(s.Namespace).Create(ctx, head, metav1.CreateOptions{FieldManager: manager})
 	if apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("%w: release %d exists", ErrConcurrent, r.Revision)
 	}
@@ -185,23 +179,94 @@ func (s *Store) Add(ctx context.Context, r Record, manifests []byte) error {
 	return nil
 }
 
-// Trim deletes all releases but the newest Keep ones and the current one.
-func (s *Store) Trim(ctx context.Context, current int) error {
-	records, err := s.List(ctx)
-	if err != nil {
-		return err
+func (s *Store) addPart(ctx context.Context, part *unstructured.Unstructured) error {
+	_, err := s.Client.Resource(secrets).Namespace(s.Namespace).Create(ctx, part, metav1.CreateOptions{FieldManager: manager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("write Secret/%s: %w", part.GetName(), err)
 	}
+	return nil
+}
+
+// Trim deletes all releases but the newest Keep ones and the current one, and
+// parts that belong to nothing, such as those of a run that died. Where there
+// are no parts it does not look for them.
+func (s *Store) Trim(ctx context.Context, state *State) error {
+	heads, err := s.list(ctx, RevisionLabel)
+	if err != nil {
+		return fmt.Errorf("list releases: %w", err)
+	}
+	number := func(head *unstructured.Unstructured) int {
+		n, _ := strconv.Atoi(head.GetLabels()[RevisionLabel])
+		return n
+	}
+	slices.SortFunc(heads, func(a, b unstructured.Unstructured) int { return cmp.Compare(number(&a), number(&b)) })
 	var errs []error
-	for i, r := range records {
-		if i >= len(records)-Keep || r.Revision == current {
+	var used []string
+	sweep := state.died
+	use := func(word string) {
+		sweep = sweep || word != ""
+		if digest, _, err := partsWord(word); err == nil && !slices.Contains(used, digest) {
+			used = append(used, digest)
+		}
+	}
+	use(state.Parts)
+	for i := range heads {
+		if i >= len(heads)-Keep || number(&heads[i]) == state.Current {
+			use(heads[i].GetAnnotations()[partsAnnotation])
 			continue
 		}
-		err := s.Client.Resource(secrets).Namespace(s.Namespace).Delete(ctx, secretName(s.Project, r.Revision), metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("forget release %d: %w", r.Revision, err))
-		}
+		sweep = sweep || heads[i].GetAnnotations()[partsAnnotation] != ""
+		errs = append(errs, s.forget(ctx, heads[i].GetName()))
+	}
+	if !sweep {
+		return errors.Join(errs...)
+	}
+	selector := partLabel
+	if len(used) > 0 {
+		selector += "," + partLabel + " notin (" + strings.Join(used, ",") + ")"
+	}
+	orphans, err := s.list(ctx, selector)
+	if err != nil {
+		return errors.Join(append(errs, fmt.Errorf("list parts of releases: %w", err))...)
+	}
+	for i := range orphans {
+		errs = append(errs, s.forget(ctx, orphans[i].GetName()))
 	}
 	return errors.Join(errs...)
+}
+
+// Forget deletes all that is kept of the project here, the ConfigMap last.
+func (s *Store) Forget(ctx context.Context) error {
+	for _, selector := range []string{RevisionLabel, partLabel} {
+		found, err := s.list(ctx, selector)
+		if err != nil {
+			return fmt.Errorf("list releases: %w", err)
+		}
+		for i := range found {
+			if err := s.forget(ctx, found[i].GetName()); err != nil {
+				return err
+			}
+		}
+	}
+	err := s.Client.Resource(configMaps).Namespace(s.Namespace).Delete(ctx, stateName(s.Project), metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete ConfigMap/%s: %w", stateName(s.Project), err)
+	}
+	return nil
+}
+
+func (s *Store) forget(ctx context.Context, name string) error {
+	err := s.Client.Resource(secrets).Namespace(s.Namespace).Delete(ctx, name, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete Secret/%s: %w", name, err)
+	}
+	return nil
+}
+
+// IsRecord says whether an object of the namespace is kept here.
+func (s *Store) IsRecord(obj metav1.Object) bool {
+	labels := obj.GetLabels()
+	return labels[ProjectLabel] == s.Project && (obj.GetName() == stateName(s.Project) || labels[RevisionLabel] != "" || labels[partLabel] != "")
 }
 
 // Previous returns the number of the release to go back to: the current one
