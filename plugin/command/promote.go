@@ -41,6 +41,7 @@ type PromotionOptions struct {
 type PromoteOptions struct {
 	PromotionOptions
 	Rerun        bool
+	From         string // environment whose release is promoted; empty: the code as it is here
 	Unproven     bool
 	OtherRuntime bool
 	Into         string // a folder or oci://…; empty: the cluster
@@ -94,6 +95,7 @@ Exit codes: 1 the release did not come up (the current one stays what it was),
 ran out.`,
 		Example: `  kubectl ai promote samples/digits --to production
   kubectl ai promote --to production --dry-run
+  kubectl ai promote --from staging --to production
   kubectl ai promote --to production --into ../fleet/production
   kubectl ai promote --to production --yes -o json | jq .treeDigest`,
 		Args: atMostOne,
@@ -106,6 +108,8 @@ ran out.`,
 		},
 	}
 	o.addFlags(cmd)
+	cmd.Flags().StringVar(&o.From, "from", "", "environment whose current release is promoted, its code and images as they are there, instead of the code here")
+	completeEnvironments(cmd, "from")
 	cmd.Flags().BoolVar(&o.Rerun, "rerun", false, "run finished Jobs of the bundle again")
 	cmd.Flags().StringVar(&o.Until, "until", string(apply.UntilStarted), "what to wait for: started (all ranks are ready) or complete (what ends by itself has ended well)")
 	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "bring the current release back when the new one does not come up; after a first release, remove what it made but what may hold data")
@@ -230,8 +234,12 @@ func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
 	return all[0].run(ctx, f, o.PromotionOptions, members[0].bundle, members[0].carried)
 }
 
-// members makes the bundle for each cluster: with the code as it was proven here.
+// members makes the bundle for each cluster: with the code as it was proven
+// here, or as it runs in another environment.
 func (o *PromoteOptions) members(ctx context.Context, f *Factory, all []*production) ([]*member, error) {
+	if o.From != "" {
+		return o.again(ctx, f, all)
+	}
 	found, err := all[0].findCode(ctx, f, o) // once: all clusters get the same
 	if err != nil {
 		return nil, err

@@ -172,6 +172,18 @@ var promoteEntries = []Entry{
 		Long: "What is recorded in the namespace cannot be read: it was changed or cut by something else. Other releases are not concerned. When it is the ConfigMap with the inventory, it is made again from the Secrets of the releases once it is deleted; --cascade=orphan keeps those.",
 	},
 	{
+		ID: "PRO-075", Exit: ExitUsage, Match: As[*promote.CarrierError](),
+		Next: From(func(e *promote.CarrierError) string {
+			return fmt.Sprintf("set environments.%s.codeFormat: %s in kubectl-ai.yaml, or promote without --from", e.To, e.Form)
+		}),
+		Long: "promote --from takes a release to another environment without packaging anything. That needs one codeFormat in both. Nothing was written.",
+	},
+	{
+		ID: "PRO-076", Exit: ExitPrecondition, Match: As[*carrier.NotReleasedError](),
+		Next: Text("kubectl ai show --to the environment of --from; or promote without --from"),
+		Long: "promote --from found that the release of the other environment does not hold what the target's overlay needs: an image for each container that runs the code, or the code that its record names. Nothing was written.",
+	},
+	{
 		ID: "PRO-074", Exit: ExitPrecondition, Match: As[*promote.PruneLimitError](),
 		Next: From(func(e *promote.PruneLimitError) string {
 			return fmt.Sprintf("kubectl ai render -e ENVIRONMENT -o name; if they are meant to go, --prune-max %d", e.Needed())

@@ -24,6 +24,7 @@ package promote
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 )
@@ -75,6 +76,18 @@ func (e *UnreachableError) Error() string {
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// CarrierError says that a release cannot go from one environment to another
+// as it is: the code is carried in another form there.
+type CarrierError struct {
+	From, To string
+	Form     string   // of the release
+	Formats  []string // that the other environment takes
+}
+
+func (e *CarrierError) Error() string {
+	return fmt.Sprintf("the release of %s carries the code as %s, and %s takes %s", e.From, e.Form, e.To, strings.Join(e.Formats, ", "))
+}
 
 // NeverDeployedError says that a release to go back to had failed itself.
 type NeverDeployedError struct {

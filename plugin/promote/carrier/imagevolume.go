@@ -63,7 +63,7 @@ func (v *ImageVolumes) Carry(ctx context.Context, code Code, targets []workload.
 	if err != nil {
 		return nil, fmt.Errorf("hash the image of the code: %w", err)
 	}
-	p, err := newPush(fmt.Sprintf("%s/%s/code", strings.TrimRight(v.Registry, "/"), v.Project), digest, code, what)
+	p, err := newPush(fmt.Sprintf("%s/%s/code", strings.TrimRight(v.Registry, "/"), v.Project), digest, code.Digest(), what)
 	if err != nil {
 		return nil, err
 	}

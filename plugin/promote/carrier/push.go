@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
+	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 )
 
 // pushable is an image or an index.
@@ -103,17 +104,17 @@ func (l *Layers) prepare(runtime string, base Base, packed *layer, code Code) (p
 	if err != nil {
 		return push{}, fmt.Errorf("hash the image for %s: %w", runtime, err)
 	}
-	return newPush(fmt.Sprintf("%s/%s/%s", strings.TrimRight(l.Registry, "/"), l.Project, lastPart(runtime)), digest, code, what)
+	return newPush(fmt.Sprintf("%s/%s/%s", strings.TrimRight(l.Registry, "/"), l.Project, lastPart(runtime)), digest, code.Digest(), what)
 }
 
 // newPush names what is to be pushed to a repository.
-func newPush(repo string, digest v1.Hash, code Code, what pushable) (push, error) {
+func newPush(repo string, digest v1.Hash, code tree.Digest, what pushable) (push, error) {
 	ref, err := name.NewDigest(repo + "@" + digest.String())
 	if err != nil {
 		return push{}, fmt.Errorf("name the image with the code: %w", err)
 	}
 	// A tag keeps registries that sweep untagged images from taking it.
-	tag, err := name.NewTag(fmt.Sprintf("%s:%s-%s", repo, code.Digest().Short(), digest.Hex[:12]))
+	tag, err := name.NewTag(fmt.Sprintf("%s:%s-%s", repo, code.Short(), digest.Hex[:12]))
 	if err != nil {
 		return push{}, fmt.Errorf("name the image with the code: %w", err)
 	}
