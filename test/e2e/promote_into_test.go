@@ -72,13 +72,13 @@ rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]
 		t.Fatalf("%v\n%s", err, out)
 	}
 	kubectl(t, productionName, "apply", "--server-side", "-k", "/filed")
-	byKubectl := settled(t, ns)
+	byKubectl := objectsOf(t, ns)
 	kubectl(t, productionName, "delete", "-k", "/filed", "--wait")
 	if out, err := exec.Command("docker", "exec", productionName+"-control-plane", "rm", "-r", "/filed").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	must(t, "promote", dir, "--to", "production", "--unproven", "--yes")
-	if d := cmp.Diff(byKubectl, settled(t, ns)); d != "" {
+	if d := cmp.Diff(byKubectl, objectsOf(t, ns)); d != "" {
 		t.Errorf("(-kubectl apply of the files, +promote)\n%s", d)
 	}
 
@@ -98,10 +98,10 @@ rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]
 	}
 }
 
-// settled returns the objects of a namespace as they are applied: without
+// objectsOf returns the objects of a namespace as they are applied: without
 // what the server and its controllers keep, whose label says that they belong
 // to a release, and what keeps those who prune by files from pruning.
-func settled(t *testing.T, ns string) map[string]any {
+func objectsOf(t *testing.T, ns string) map[string]any {
 	t.Helper()
 	var list struct{ Items []map[string]any }
 	eventually(t, time.Minute, func() error {
