@@ -2,6 +2,7 @@ package command
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,6 +21,9 @@ import (
 type DiffOptions struct {
 	Dir        string
 	Between    []string
+	Releases   []int
+	To         string
+	Cluster    []string
 	Unexpected bool
 	ExitCode   bool
 	Output     string
@@ -38,30 +42,43 @@ type differenceReport struct {
 func NewCmdDiff(f *Factory) *cobra.Command {
 	o := &DiffOptions{}
 	cmd := &cobra.Command{
-		Use:   "diff [DIR] --between A,B",
-		Short: "Show what differs between two environments of a bundle",
-		Long: `Lists every field in which the objects of two environments differ, each once, and
-says of each whether environments are there to differ in it: scale, resources,
-images, storage, placement, names and hosts are; command, environment, mounts,
-security, network and whole objects are not, since then what was tried is not what
-will run. Objects are matched without the overlay's prefix and suffix and without
-the hash of generated ConfigMaps. Values of Secrets are masked; equal ones look
-equal. No cluster is asked and nothing is changed.
+		Use:   "diff [DIR] (--to ENVIRONMENT [--releases A,B] | --between A,B)",
+		Short: "Show what a promotion would change, or how environments or releases differ",
+		Long: `With --to it asks the environment's cluster what a promotion would change there, by
+a server-side dry run, so that defaults and what webhooks do are on both sides.
+Nothing is applied or pushed, and code that nothing proves is compared all the same.
+
+With --to and --releases it compares what two releases applied, as it is recorded
+there; a Job with its former generation.
+
+With --between it lists every field in which the objects of two environments of the
+bundle differ, each once, and says of each whether environments are there to differ
+in it: scale, resources, images, storage, placement, names and hosts are; command,
+environment, mounts, security, network and whole objects are not, since then what
+was tried is not what will run. Objects are matched without the overlay's prefix and
+suffix and without the hash of generated ConfigMaps. No cluster is asked.
+
+Values of Secrets are masked; equal ones look equal.
 
 Exit codes: 0 done, 2 usage, 5 with --exit-code when something differs.`,
 		Example: `  kubectl ai diff samples/digits --between sandbox,production
-  kubectl ai diff --between sandbox,production --unexpected --exit-code`,
+  kubectl ai diff --between sandbox,production --unexpected --exit-code
+  kubectl ai diff --to production
+  kubectl ai diff --to production --releases 3,4`,
 		Args: atMostOne,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
 			if err := o.Validate(); err != nil {
 				return err
 			}
-			return o.Run(f)
+			return o.Run(cmd.Context(), f)
 		},
 	}
+	addEnvironment(cmd, &o.To)
+	addCluster(cmd, &o.Cluster)
 	cmd.Flags().StringSliceVar(&o.Between, "between", nil, "two environments of the bundle, such as sandbox,production")
-	cmd.Flags().BoolVar(&o.Unexpected, "unexpected", false, "only what environments should not differ in")
+	cmd.Flags().IntSliceVar(&o.Releases, "releases", nil, "numbers of two releases, such as 3,4")
+	cmd.Flags().BoolVar(&o.Unexpected, "unexpected", false, "with --between: only what environments should not differ in")
 	cmd.Flags().BoolVar(&o.ExitCode, "exit-code", false, "exit 5 when something differs")
 	completeEnvironments(cmd, "between")
 	addOutput(cmd, &o.Output)
@@ -70,14 +87,34 @@ Exit codes: 0 done, 2 usage, 5 with --exit-code when something differs.`,
 
 // Validate checks the flags.
 func (o *DiffOptions) Validate() error {
-	if len(o.Between) != 2 || o.Between[0] == "" || o.Between[1] == "" {
+	switch {
+	case len(o.Between) > 0 && (o.To != "" || len(o.Releases) > 0):
+		return explain.Usagef("--between compares two overlays, --to asks a cluster: one of them, please")
+	case len(o.Between) == 0 && o.To == "":
+		return explain.Usagef("--to or --between is missing: name an environment, or two")
+	case len(o.Between) > 0 && (len(o.Between) != 2 || o.Between[0] == "" || o.Between[1] == ""):
 		return explain.Usagef("--between takes two environments, such as sandbox,production")
+	case len(o.Releases) > 0 && (len(o.Releases) != 2 || o.Releases[0] < 1 || o.Releases[1] < 1):
+		return explain.Usagef("--releases takes two numbers, such as 3,4")
+	case o.Unexpected && len(o.Between) == 0:
+		return explain.Usagef("--unexpected goes with --between")
 	}
 	return checkOutput(o.Output)
 }
 
-// Run renders both environments and compares them.
-func (o *DiffOptions) Run(f *Factory) error {
+// Run compares what it was asked to.
+func (o *DiffOptions) Run(ctx context.Context, f *Factory) error {
+	switch {
+	case len(o.Between) > 0:
+		return o.environments(f)
+	case len(o.Releases) > 0:
+		return o.releases(ctx, f)
+	}
+	return o.live(ctx, f)
+}
+
+// environments renders two environments and compares them.
+func (o *DiffOptions) environments(f *Factory) error {
 	p, err := project.Load(o.Dir)
 	if err != nil {
 		return err
