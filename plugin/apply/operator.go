@@ -142,6 +142,21 @@ func RunsToCompletion(ref Ref) bool {
 	return ok && !op.forever
 }
 
+// Finished says whether work that ends by itself has ended, well or not.
+func Finished(obj *unstructured.Unstructured) bool {
+	ref := RefOf(obj)
+	if ref.Group == "batch" && ref.Kind == "Job" {
+		return condition(obj, "Complete") == "True" || condition(obj, "Failed") == "True"
+	}
+	op, ok := operators[ref.GroupKind()]
+	if !ok || op.forever {
+		return false
+	}
+	_, done := op.done.in(obj)
+	_, failed := op.failed.in(obj)
+	return done || failed
+}
+
 // judgeByOperator goes by the words of the kind's controller.
 func judgeByOperator(ref Ref, op operator, v view) verdict {
 	if message, ok := op.failed.in(v.object); ok {

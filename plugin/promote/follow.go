@@ -9,17 +9,18 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 )
 
-// follow renames Jobs and what names them inside the bundle. The rule:
+// follow renames runs and what names them inside the bundle. The rule:
 //
-//  1. A map entry job-name or batch.kubernetes.io/job-name with the Job's name
-//     as its value (Service selectors, matchLabels, template labels), and the
-//     values of a matchExpressions entry with such a key.
-//  2. A map with kind: Job and name: <name> (owner and scale references).
-//  3. In env values, command and args of containers: a pod's hostname
-//     <name>-<index> as a word of its own (a dot or a colon may follow),
+//  1. A map entry with the run's name as its value and a key by which its
+//     controller labels pods, such as batch.kubernetes.io/job-name (Service
+//     selectors, matchLabels, template labels), and the values of a
+//     matchExpressions entry with such a key.
+//  2. A map with kind: <its kind> and name: <name> (owner and scale references).
+//  3. In env values, command and args of containers: a pod's hostname, such as
+//     <name>-<index>, as a word of its own (a dot or a colon may follow),
 //     unless a StatefulSet of that name is in the bundle, whose pods are
-//     called so too.
-//  4. An env value that is the Job's name as a whole, unless another object of
+//     called so too; and behind it the subdomain, where that is the run's name.
+//  4. An env value that is the run's name as a whole, unless another object of
 //     the bundle has that name too and the variable does not say JOB.
 //
 // Anything else, such as the data of a ConfigMap, stays: a program learns the
@@ -34,16 +35,19 @@ func follow(objects []*unstructured.Unstructured, renames []rename) {
 			if obj.GetNamespace() != r.namespace || obj.GetName() != r.from {
 				continue
 			}
-			switch obj.GetKind() {
-			case "Job":
+			switch gk := obj.GroupVersionKind().GroupKind(); {
+			case gk == r.kind:
 				obj.SetName(r.to)
-			case "StatefulSet":
+			case gk.Kind == "StatefulSet":
 				f.sharedPods, f.shared = true, true
 			default:
 				f.shared = true
 			}
 		}
-		f.host = regexp.MustCompile(`(^|[^A-Za-z0-9.-])` + regexp.QuoteMeta(r.from) + `(-[0-9]+)($|[^A-Za-z0-9-])`)
+		if host := runKinds[r.kind].host; host != "" {
+			name := regexp.QuoteMeta(r.from)
+			f.host = regexp.MustCompile(`(^|[^A-Za-z0-9.-])` + name + `(` + host + `)(\.` + name + `)?($|[^A-Za-z0-9-])`)
+		}
 		for _, obj := range objects {
 			if obj.GetNamespace() != r.namespace {
 				continue
@@ -67,13 +71,11 @@ type follower struct {
 	host       *regexp.Regexp
 }
 
-var jobNameLabels = []string{"job-name", "batch.kubernetes.io/job-name"}
-
 // labels follows rules 1 and 2 in everything below v.
 func (f *follower) labels(v any) {
 	switch v := v.(type) {
 	case map[string]any:
-		for _, l := range jobNameLabels {
+		for _, l := range runKinds[f.kind].labels {
 			if v[l] == f.from {
 				v[l] = f.to
 			}
@@ -85,7 +87,7 @@ func (f *follower) labels(v any) {
 				}
 			}
 		}
-		if v["kind"] == "Job" && v["name"] == f.from {
+		if v["kind"] == f.kind.Kind && v["name"] == f.from {
 			v["name"] = f.to
 		}
 		for _, item := range v {
@@ -134,15 +136,26 @@ func (f *follower) containers(spec map[string]any) {
 }
 
 func (f *follower) hosts(s string) string {
-	if f.sharedPods {
+	if f.sharedPods || f.host == nil {
 		return s
 	}
-	for {
-		// Matches that share a separator are found one after the other.
-		next := f.host.ReplaceAllString(s, "${1}"+f.to+"${2}${3}")
-		if next == s {
-			return s
+	var out strings.Builder
+	for rest := s; ; {
+		at := f.host.FindStringSubmatchIndex(rest)
+		if at == nil {
+			out.WriteString(rest)
+			return out.String()
 		}
-		s = next
+		out.WriteString(rest[:at[3]] + f.to + rest[at[4]:at[5]])
+		end := at[5]
+		if at[6] >= 0 {
+			domain := rest[at[6]:at[7]]
+			if f.domain {
+				domain = "." + f.to
+			}
+			out.WriteString(domain)
+			end = at[7]
+		}
+		rest = rest[end:] // what separates it from the next word may begin that one's match
 	}
 }

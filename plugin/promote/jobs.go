@@ -5,38 +5,32 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
-func isJob(ref apply.Ref) bool { return ref.Group == "batch" && ref.Kind == "Job" }
-
-// mutable are the fields of a Job's spec that may change while it is there;
-// they do not make another Job.
-var mutable = []string{"parallelism", "suspend", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"}
-
-// hash identifies what a Job runs: its spec without what may change in place.
-// The pod template holds the digest of the code, the digests of the images and
-// the generated names of the ConfigMaps and Secrets that it uses, so those
+// hash identifies what a run does: its spec without what may change in place.
+// The pod templates hold the digest of the code, the digests of the images and
+// the generated names of the ConfigMaps and Secrets that they use, so those
 // enter too.
-func hash(job *unstructured.Unstructured) (string, error) {
-	spec, _, err := unstructured.NestedMap(job.Object, "spec")
+func hash(run *unstructured.Unstructured) (string, error) {
+	spec, _, err := unstructured.NestedMap(run.Object, "spec")
 	if err != nil {
-		return "", fmt.Errorf("Job/%s: %w", job.GetName(), err)
+		return "", fmt.Errorf("%s/%s: %w", run.GetKind(), run.GetName(), err)
 	}
 	spec = runtime.DeepCopyJSON(spec)
-	for _, field := range mutable {
-		delete(spec, field)
+	for _, field := range runKinds[apply.RefOf(run).GroupKind()].mutable {
+		unstructured.RemoveNestedField(spec, strings.Split(field, ".")...)
 	}
 	raw, err := json.Marshal(spec)
 	if err != nil {
-		return "", fmt.Errorf("Job/%s: %w", job.GetName(), err)
+		return "", fmt.Errorf("%s/%s: %w", run.GetKind(), run.GetName(), err)
 	}
 	sum := sha256.Sum256(raw)
 	return fmt.Sprintf("%x", sum[:4]), nil
@@ -45,42 +39,44 @@ func hash(job *unstructured.Unstructured) (string, error) {
 // nameLimit is what a label value and a hostname may have (RFC 1123).
 const nameLimit = 63
 
-// generationName returns <base><suffix>, the base cut where the pods'
-// hostnames <job>-<index> would be too long.
-func generationName(job *unstructured.Unstructured, base, suffix string) string {
-	limit := nameLimit
-	if mode, _, _ := unstructured.NestedString(job.Object, "spec", "completionMode"); mode == "Indexed" {
-		completions, ok, _ := unstructured.NestedInt64(job.Object, "spec", "completions")
-		if !ok {
-			completions = 1
-		}
-		limit -= len("-" + strconv.FormatInt(max(completions-1, 0), 10))
-	}
-	if room := limit - len(suffix); len(base) > room {
+// generationName returns <base><suffix>, the base cut where what the controller
+// makes of the name, such as a pod's host name, would be too long.
+func generationName(run *unstructured.Unstructured, base, suffix string) string {
+	limit := nameLimit - runKinds[apply.RefOf(run).GroupKind()].room(run)
+	if room := max(limit-len(suffix), 1); len(base) > room {
 		base = strings.TrimRight(base[:room], "-.")
 	}
 	return base + suffix
 }
 
-// rename is a Job's way to another name.
-type rename struct{ namespace, from, to string }
+// rename is a run's way to another name.
+type rename struct {
+	kind                schema.GroupKind
+	namespace, from, to string
+	domain              bool // its pods' subdomain is its name
+}
 
-// nameRuns gives every Job of a fresh render the name of its generation. A
+func renameOf(obj *unstructured.Unstructured, to string) rename {
+	ref := apply.RefOf(obj)
+	return rename{ref.GroupKind(), ref.Namespace, ref.Name, to, runKinds[ref.GroupKind()].ownDomain(obj)}
+}
+
+// nameRuns gives every run of a fresh render the name of its generation. A
 // release that ran the same generation under the name of a later run
 // (<name>-r<revision>) keeps that run.
 func nameRuns(objects []*unstructured.Unstructured, state *release.State) error {
 	var renames []rename
 	for _, obj := range objects {
 		ref := apply.RefOf(obj)
-		if !isJob(ref) {
+		if !isRun(ref) {
 			continue
 		}
 		h8, err := hash(obj)
 		if err != nil {
 			return err
 		}
-		name := latestRun(ref.Namespace, generationName(obj, ref.Name, "-"+h8), state)
-		renames = append(renames, rename{ref.Namespace, ref.Name, name})
+		name := latestRun(ref, generationName(obj, ref.Name, "-"+h8), state)
+		renames = append(renames, renameOf(obj, name))
 	}
 	follow(objects, renames)
 	return nil
@@ -89,10 +85,10 @@ func nameRuns(objects []*unstructured.Unstructured, state *release.State) error 
 var runSuffix = regexp.MustCompile(`-r[0-9]+$`)
 
 // latestRun returns the newest run of a generation that the inventory holds.
-func latestRun(namespace, name string, state *release.State) string {
+func latestRun(ref apply.Ref, name string, state *release.State) string {
 	best, newest := name, 0
 	for _, e := range state.Inventory {
-		if !isJob(e.Ref) || e.Namespace != namespace || e.Release <= newest {
+		if e.GroupKind() != ref.GroupKind() || e.Namespace != ref.Namespace || e.Release <= newest {
 			continue
 		}
 		if e.Name == name || runSuffix.ReplaceAllString(e.Name, "") == name {
@@ -102,29 +98,17 @@ func latestRun(namespace, name string, state *release.State) string {
 	return best
 }
 
-// rerun gives Jobs a name of their own for one release, since the run of that
+// rerun gives runs a name of their own for one release, since the run of that
 // name is done.
 func rerun(objects []*unstructured.Unstructured, done map[apply.Ref]bool, revision int) {
 	var renames []rename
 	for _, obj := range objects {
 		ref := apply.RefOf(obj)
-		if !isJob(ref) || !done[ref] {
+		if !isRun(ref) || !done[ref] {
 			continue
 		}
 		base := runSuffix.ReplaceAllString(ref.Name, "")
-		renames = append(renames, rename{ref.Namespace, ref.Name, generationName(obj, base, fmt.Sprintf("-r%d", revision))})
+		renames = append(renames, renameOf(obj, generationName(obj, base, fmt.Sprintf("-r%d", revision))))
 	}
 	follow(objects, renames)
-}
-
-// finished says whether a Job is complete or failed.
-func finished(job *unstructured.Unstructured) bool {
-	conditions, _, _ := unstructured.NestedSlice(job.Object, "status", "conditions")
-	for _, item := range conditions {
-		c, _ := item.(map[string]any)
-		if (c["type"] == "Complete" || c["type"] == "Failed") && c["status"] == "True" {
-			return true
-		}
-	}
-	return false
 }

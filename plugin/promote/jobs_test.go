@@ -138,7 +138,7 @@ func TestReferencesToAJobFollowItsName(t *testing.T) {
 			if c.beside != "" {
 				objects = append(objects, object(t, c.beside))
 			}
-			follow(objects, []rename{{"ns", "train", "train-1"}})
+			follow(objects, []rename{renameOf(job, "train-1")})
 			if job.GetName() != "train-1" {
 				t.Errorf("the Job is called %s", job.GetName())
 			}

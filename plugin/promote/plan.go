@@ -190,7 +190,7 @@ func (p *Promoter) prepare(ctx context.Context, plan *Plan, b Bundle) error {
 func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) error {
 	var jobs []apply.Ref
 	for _, obj := range plan.objects {
-		if ref := apply.RefOf(obj); isJob(ref) {
+		if ref := apply.RefOf(obj); isRun(ref) {
 			jobs = append(jobs, ref)
 		}
 	}
@@ -209,7 +209,7 @@ func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) error {
 		case live == nil && known && again && e.UID != "":
 			done[ref] = true // its TTL took it
 			continue
-		case live == nil, !finished(live):
+		case live == nil, !apply.Finished(live):
 			continue
 		}
 		done[ref] = true
@@ -371,5 +371,8 @@ func (p *Promoter) receipts(ctx context.Context, plan *Plan) (map[apply.Ref]appl
 // finished: a second training is never started for that.
 func wentByTTL(job *unstructured.Unstructured, e release.Entry) bool {
 	_, ttl, _ := unstructured.NestedInt64(job.Object, "spec", "ttlSecondsAfterFinished")
-	return isJob(e.Ref) && e.UID != "" && ttl
+	if !ttl {
+		_, ttl, _ = unstructured.NestedInt64(job.Object, "spec", "runPolicy", "ttlSecondsAfterFinished") // PyTorchJob
+	}
+	return isRun(e.Ref) && e.UID != "" && ttl
 }

@@ -151,13 +151,13 @@ func selectPrune(formers []former, number int, also []string) (prune []former, k
 			prune = append(prune, f)
 			continue
 		}
-		kept = append(kept, Kept{f.entry, reason, isJob(f.entry.Ref) && !finished(f.live)})
+		kept = append(kept, Kept{f.entry, reason, isRun(f.entry.Ref) && !apply.Finished(f.live)})
 		stay = append(stay, f)
 	}
 	// What a running Job mounts goes no earlier than the Job.
 	needed := map[apply.Ref]string{}
 	for _, f := range stay {
-		if isJob(f.entry.Ref) && finished(f.live) {
+		if isRun(f.entry.Ref) && apply.Finished(f.live) {
 			continue
 		}
 		for _, ref := range references(f.live) {
@@ -181,7 +181,7 @@ func onlyAsked(formers []former, also []string) (prune []former, kept []Kept) {
 			prune = append(prune, f)
 			continue
 		}
-		kept = append(kept, Kept{Entry: f.entry, Reason: "it goes with the next release", Running: isJob(f.entry.Ref) && !finished(f.live)})
+		kept = append(kept, Kept{Entry: f.entry, Reason: "it goes with the next release", Running: isRun(f.entry.Ref) && !apply.Finished(f.live)})
 	}
 	return prune, kept
 }
@@ -192,9 +192,9 @@ func reasonToKeep(f former, number int) string {
 	case ref.Group == "" && (ref.Kind == "Namespace" || ref.Kind == "PersistentVolumeClaim" || ref.Kind == "PersistentVolume"),
 		ref.Group == "apiextensions.k8s.io":
 		return "a " + ref.Kind + " is never pruned unasked"
-	case isJob(ref) && !finished(f.live):
+	case isRun(ref) && !apply.Finished(f.live):
 		return "it still runs"
-	case isJob(ref) && f.entry.Release > number-keepFinished:
+	case isRun(ref) && f.entry.Release > number-keepFinished:
 		return "it finished and belongs to one of the last releases"
 	}
 	return reasonOfOthers(f.live)
