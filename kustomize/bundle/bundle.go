@@ -21,9 +21,21 @@ type RenderError struct {
 func (e *RenderError) Error() string { return fmt.Sprintf("render %s: %v", e.Dir, e.Err) }
 func (e *RenderError) Unwrap() error { return e.Err }
 
+// Options change how an overlay is built.
+type Options struct {
+	// Remote lets kustomize fetch what the bundle names on other machines.
+	Remote bool
+}
+
 // Render builds the overlay in dir and returns its objects in kustomize's
-// order. Every error is a *RenderError.
-func Render(dir string) ([]*unstructured.Unstructured, error) {
+// order. Every error is a *RenderError, or a *RemoteError where the bundle is
+// not all here and Options do not allow that.
+func Render(dir string, o Options) ([]*unstructured.Unstructured, error) {
+	if !o.Remote {
+		if err := local(dir, map[string]bool{}); err != nil {
+			return nil, err
+		}
+	}
 	options := krusty.MakeDefaultOptions()
 	// An overlay reaches its base beside it; only remote code is off.
 	options.LoadRestrictions = types.LoadRestrictionsRootOnly

@@ -17,8 +17,8 @@ type Side struct {
 }
 
 // Open renders the overlay in dir for a comparison.
-func Open(dir string) (Side, error) {
-	objects, err := Render(dir)
+func Open(dir string, o Options) (Side, error) {
+	objects, err := Render(dir, o)
 	if err != nil {
 		return Side{}, err
 	}

@@ -52,7 +52,7 @@ func sides(t *testing.T, a, b string) (bundle.Side, bundle.Side) {
 	write("base/all.yaml", base)
 	side := func(name, overlay string) bundle.Side {
 		write("overlays/"+name+"/kustomization.yaml", "resources: [../../base]\n"+overlay)
-		s, err := bundle.Open(filepath.Join(dir, "overlays", name))
+		s, err := bundle.Open(filepath.Join(dir, "overlays", name), bundle.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func render(dir, environment, namespace string) (*rendered, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := bundle.Render(env.Overlay)
+	objects, err := bundle.Render(env.Overlay, bundle.Options{Remote: p.RemoteBases})
 	if err != nil {
 		return nil, err
 	}

@@ -125,7 +125,7 @@ func (o *DiffOptions) environments(f *Factory) error {
 		if err != nil {
 			return err
 		}
-		if sides[i], err = bundle.Open(env.Overlay); err != nil {
+		if sides[i], err = bundle.Open(env.Overlay, bundle.Options{Remote: p.RemoteBases}); err != nil {
 			return err
 		}
 	}

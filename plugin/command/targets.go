@@ -88,7 +88,7 @@ func (o *TargetsOptions) Run(f *Factory) error {
 	if err != nil {
 		return err
 	}
-	objects, err := bundle.Render(env.Overlay)
+	objects, err := bundle.Render(env.Overlay, bundle.Options{Remote: p.RemoteBases})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ typing mistake never turns a setting off in silence. The fields are:
   apiVersion: kubectl-ai.dev/v1alpha1
   kind: Project
   metadata: {name}
-  code: [{path, mountPath, targets, ignore}]
+  code: [{path, mountPath, targets, ignore, hides}]
+  remoteBases: true|false
   metrics: [{name, goal: maximize|minimize, threshold, dataset: {name, seed}}]
   environments: {NAME: {overlay, context, clusterUID, namespace, codeFormat, registry, gates,
     clusters: [{name, context, uid}], waves: [{clusters, parallelism, soak, gates}], onFailure: rollback|stop}}
@@ -32,6 +33,11 @@ typing mistake never turns a setting off in silence. The fields are:
 		ID: "PRJ-003", Exit: ExitUsage, Match: As[*bundle.RenderError](),
 		Next: From(func(e *bundle.RenderError) string { return "kubectl kustomize " + e.Dir }),
 		Long: "kustomize could not build the overlay. kubectl kustomize prints the same error: the bundle is an ordinary kustomize tree.",
+	},
+	{
+		ID: "PRJ-006", Exit: ExitUsage, Match: As[*bundle.RemoteError](),
+		Next: Text("copy it into the bundle, or allow it: remoteBases: true in kubectl-ai.yaml"),
+		Long: "What a bundle fetches from other machines can be another thing tomorrow, and needs a network at every render. So it is fetched only when the project file says so; pin it by a commit then.",
 	},
 	{
 		ID: "PRJ-004", Exit: ExitUsage, Match: As[*workload.NoTargetError](),

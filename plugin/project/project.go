@@ -59,6 +59,7 @@ type Project struct {
 	Reload       Reload
 	Agent        Agent
 	Metrics      []Metric
+	RemoteBases  bool // kustomize may fetch what the bundle names elsewhere
 	Environments map[string]Environment
 }
 
@@ -196,7 +197,8 @@ type file struct {
 		Registry   string  `yaml:"registry"`
 		Fleet      fleet   `yaml:",inline"`
 	} `yaml:"environments"`
-	Metrics []metricFile `yaml:"metrics"`
+	Metrics     []metricFile `yaml:"metrics"`
+	RemoteBases bool         `yaml:"remoteBases"`
 }
 
 var known = []string{FormatLayer, FormatImageVolume, FormatConfigMap}
@@ -411,6 +413,7 @@ func (f *file) project(root, path string) (*Project, error) {
 		}
 		p.Agent.Image = image
 	}
+	p.RemoteBases = f.RemoteBases
 	if p.Metrics, err = readMetrics(f.Metrics); err != nil {
 		return nil, bad("%v", err)
 	}
