@@ -41,7 +41,19 @@ func TestPromoteBundlesOfManyShapes(t *testing.T) {
 		files = slices.DeleteFunc(files, func(f string) bool { return filepath.Base(f) == "route.txtar" })
 	}
 	must(t, "sandbox", "load", pythonImage, "--name", productionName)
-	before := everything(t)
+	// What earlier tests left behind has to be gone, or it would go meanwhile.
+	var before []string
+	eventually(t, 3*time.Minute, func() error {
+		if going := kubectl(t, productionName, "get", "namespaces", "-o", `jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.metadata.name} {end}`); strings.TrimSpace(going) != "" {
+			return fmt.Errorf("namespaces %s are being deleted", going)
+		}
+		last := before
+		before = everything(t)
+		if d := gocmp.Diff(last, before); d != "" {
+			return fmt.Errorf("the cluster changes by itself:\n%s", d)
+		}
+		return nil
+	})
 	t.Run("all", func(t *testing.T) {
 		for _, file := range files {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
