@@ -30,6 +30,9 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
+		// Ctrl-C ends what reads our output too, such as tee. What is left to do
+		// is to leave the cluster clean, and not to die of a closed pipe.
+		signal.Ignore(syscall.SIGPIPE)
 		cancel(explain.Interrupted)
 		<-signals // the second one does not wait for any cleaning
 		os.Exit(explain.ExitInterrupted)
