@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
@@ -318,11 +319,22 @@ func (p *Promoter) diff(ctx context.Context, plan *Plan) error {
 			continue
 		}
 		plan.waited = append(plan.waited, c.Want)
-		if apply.Waited(c.Want) && c.Action != apply.Unchanged {
+		if c.Action != apply.Unchanged && startsPods(c.Want) {
 			plan.starts = true
 		}
 	}
 	return nil
+}
+
+// startsPods says whether applying a workload may start processes, which may
+// die in their first seconds. One whose pods this build does not know may.
+func startsPods(obj *unstructured.Unstructured) bool {
+	if !apply.Waited(obj) {
+		return false
+	}
+	templates, err := workload.Templates(obj)
+	return err != nil || len(templates) == 0 ||
+		slices.ContainsFunc(templates, func(t workload.Template) bool { return workload.Replicas(t) > 0 })
 }
 
 // receipts are those of the inventory. The inventory has no sums of Secrets,
