@@ -96,27 +96,39 @@ bin/kubectl-ai: $(SOURCES) $(PACKED)
 	@ln -sf kubectl-ai bin/kubectl_complete-ai
 	@for p in $(STATIC) ai-gpu; do gzip -dc $(PAYLOAD)/linux-$(HOST_ARCH)/$$p.gz >bin/$$p.new && chmod +x bin/$$p.new && mv bin/$$p.new bin/$$p; done
 
+# What a program is made of was noted when it was built: the folders of its
+# packages. Until then everything counts.
+noted   = $(shell cat bin/deps/$(1) 2>/dev/null)
+made_of = $(if $(call noted,$(1)),$(filter-out %_test.go,$(wildcard $(foreach d,$(call noted,$(1)),$(d)/*.go $(d)/files/*))) go.mod go.sum Makefile,$(SOURCES))
+define note
+@mkdir -p bin/deps
+@$(GO) list -deps $(2) -f '{{with .Module}}{{if .Main}}{{$$.Dir}}{{end}}{{end}}' ./cmd/$(patsubst %-real,%,$(1)) | sed 's|^$(CURDIR)/||' >bin/deps/$(1)
+endef
+
 define static_rule
-$(PAYLOAD)/linux-$(1)/$(2).gz: $$(SOURCES)
+$(PAYLOAD)/linux-$(1)/$(2).gz: $$(call made_of,$(2))
 	@mkdir -p $$(@D)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -ldflags '-s -w' -o $$(@:.gz=) ./cmd/$(2)
 	@gzip -nf9 $$(@:.gz=)
+	$$(call note,$(2))
 endef
 $(foreach arch,amd64 arm64,$(foreach p,$(STATIC),$(eval $(call static_rule,$(arch),$(p)))))
 
 # go-nvml needs cgo; glibc links statically, so the program runs in any node.
 # Real GPUs need the driver's library, which only a dynamic program opens.
 define gpu_rule
-$(PAYLOAD)/linux-$(1)/ai-gpu.gz: $$(SOURCES)
+$(PAYLOAD)/linux-$(1)/ai-gpu.gz: $$(call made_of,ai-gpu)
 	@mkdir -p $$(@D)
 	CGO_ENABLED=1 CC=$(2) CGO_CFLAGS=-Wno-deprecated-declarations GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -tags netgo,osusergo \
 	  -ldflags '-s -w -linkmode external -extldflags -static' -o $$(@:.gz=) ./cmd/ai-gpu
 	@gzip -nf9 $$(@:.gz=)
-$(PAYLOAD)/linux-$(1)/ai-gpu-real.gz: $$(SOURCES)
+	$$(call note,ai-gpu)
+$(PAYLOAD)/linux-$(1)/ai-gpu-real.gz: $$(call made_of,ai-gpu-real)
 	@mkdir -p $$(@D)
 	CGO_ENABLED=1 CC=$(2) CGO_CFLAGS=-Wno-deprecated-declarations GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -tags hardware \
 	  -ldflags '-s -w' -o $$(@:.gz=) ./cmd/ai-gpu
 	@gzip -nf9 $$(@:.gz=)
+	$$(call note,ai-gpu-real,-tags hardware)
 endef
 AMD64_CC := $(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)
 $(eval $(call gpu_rule,amd64,$(AMD64_CC)))
