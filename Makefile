@@ -11,7 +11,7 @@ LINT      := $(TOOLS)/golangci-lint-v2.15.0
 HOST_ARCH := $(shell $(GO) env GOARCH)
 SOURCES   := $(shell find cmd plugin sandbox kustomize -name '*.go' -not -name '*_test.go') $(shell find cmd plugin sandbox kustomize -path '*/files/*' -type f) go.mod go.sum
 PAYLOAD   := cmd/kubectl-ai/payload
-STATIC    := ai-agent ai-registry nvidia-smi
+STATIC    := ai-agent ai-registry ai-services nvidia-smi
 PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu ai-gpu-real libnvidia-ml.so.1,$(PAYLOAD)/linux-$(arch)/$(p).gz))
 
 .DEFAULT_GOAL := help

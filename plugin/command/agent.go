@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/agentimage"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/programimage"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
 
@@ -83,13 +83,13 @@ HTTP is spoken to localhost and to private addresses. No cluster is asked.`,
 func (o *AgentPushOptions) Run(ctx context.Context, f *Factory) error {
 	progress := term.NewProgress(f.Streams)
 	progress.Start("Push the agent to " + o.Ref)
-	pushed, err := agentimage.Push(ctx, f.Payload, o.Ref)
+	pushed, err := programimage.Agent.Push(ctx, f.Payload, o.Ref)
 	progress.End(err)
 	if err != nil {
 		return err
 	}
 	view := agentImageView{APIVersion: outputVersion, Kind: "AgentImage", Image: pushed.Image.String(), Tag: pushed.Tag.String(), Pushed: pushed.Sent}
-	for _, arch := range agentimage.Arches {
+	for _, arch := range programimage.Arches {
 		view.Platforms = append(view.Platforms, "linux/"+arch)
 	}
 	if !pushed.Sent {

@@ -17,8 +17,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/agentimage"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/programimage"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/attach"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/execstream"
@@ -162,7 +162,7 @@ type attachment struct {
 
 // program returns the agent for an architecture.
 func (a *attachment) program(arch string) ([]byte, error) {
-	return agentimage.Content(a.f.Payload, arch)
+	return programimage.Agent.Content(a.f.Payload, arch)
 }
 
 // run serves until ctx ends, or until --once has its receipt.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/agentimage"
+	"github.com/kubectl-ai/kubectl-ai/plugin/programimage"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
@@ -39,7 +39,7 @@ type loadedImages struct {
 func (i loadedImages) bring(ctx context.Context, refs []string, progress *term.Progress) (agent string, err error) {
 	progress.Start("Bring images into sandbox " + i.cluster.Name)
 	defer func() { progress.End(err) }()
-	img, err := agentimage.Build(i.payload, i.engine.Arch)
+	img, err := programimage.Agent.Build(i.payload, i.engine.Arch)
 	if err != nil {
 		return "", err
 	}
@@ -101,7 +101,7 @@ type pulledImages struct {
 
 func (i pulledImages) bring(_ context.Context, _ []string, progress *term.Progress) (string, error) {
 	if i.agent == "" {
-		return "", &agentimage.MissingError{Context: i.context}
+		return "", &programimage.MissingError{Context: i.context}
 	}
 	if i.isOfAnotherBuild() {
 		progress.Note("agent.image is not the agent of this kubectl ai; kubectl ai agent push brings that to your registry")
@@ -116,7 +116,7 @@ func (i pulledImages) isOfAnotherBuild() bool {
 	if err != nil {
 		return false // a tag: its registry alone knows
 	}
-	index, err := agentimage.Index(i.payload)
+	index, err := programimage.Agent.Index(i.payload)
 	if err != nil {
 		return false // this build carries no agent
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"testing/fstest"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/agentimage"
+	"github.com/kubectl-ai/kubectl-ai/plugin/programimage"
 )
 
 func TestAnAgentOfAnotherBuildIsKnownByItsDigest(t *testing.T) {
@@ -12,7 +12,7 @@ func TestAnAgentOfAnotherBuildIsKnownByItsDigest(t *testing.T) {
 	payload := func(content string) fstest.MapFS {
 		return fstest.MapFS{"linux-amd64/ai-agent": {Data: []byte(content)}, "linux-arm64/ai-agent": {Data: []byte(content)}}
 	}
-	index, err := agentimage.Index(payload("this"))
+	index, err := programimage.Agent.Index(payload("this"))
 	if err != nil {
 		t.Fatal(err)
 	}

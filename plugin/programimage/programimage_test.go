@@ -1,4 +1,4 @@
-package agentimage
+package programimage
 
 import (
 	"errors"
@@ -47,7 +47,7 @@ func newRegistry(t *testing.T) (host string, writes *atomic.Int64) {
 func TestPushBringsOneIndexForAllArchitectures(t *testing.T) {
 	t.Parallel()
 	host, _ := newRegistry(t)
-	pushed, err := Push(t.Context(), payload("one"), host+"/team/agent")
+	pushed, err := Agent.Push(t.Context(), payload("one"), host+"/team/agent")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestPushBringsOneIndexForAllArchitectures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff([]string{arch, Program}, []string{config.Architecture, config.Config.Entrypoint[0]}); diff != "" {
+		if diff := cmp.Diff([]string{arch, "/ai-agent"}, []string{config.Architecture, config.Config.Entrypoint[0]}); diff != "" {
 			t.Error(diff)
 		}
 	}
@@ -91,12 +91,12 @@ func TestPushSendsNothingThatIsThere(t *testing.T) {
 	t.Parallel()
 	host, writes := newRegistry(t)
 	for _, ref := range []string{host + "/agent", host + "/agent:v1"} {
-		first, err := Push(t.Context(), payload("one"), ref)
+		first, err := Agent.Push(t.Context(), payload("one"), ref)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := writes.Load()
-		again, err := Push(t.Context(), payload("one"), ref)
+		again, err := Agent.Push(t.Context(), payload("one"), ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,7 +104,7 @@ func TestPushSendsNothingThatIsThere(t *testing.T) {
 			t.Errorf("%s: %+v, then %+v with %d writes", ref, first, again, writes.Load()-before)
 		}
 	}
-	other, err := Push(t.Context(), payload("two"), host+"/agent:v1")
+	other, err := Agent.Push(t.Context(), payload("two"), host+"/agent:v1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestPushSendsNothingThatIsThere(t *testing.T) {
 func TestWithoutATagTheImageGetsOneOfItsDigest(t *testing.T) {
 	t.Parallel()
 	host, _ := newRegistry(t)
-	pushed, err := Push(t.Context(), payload("one"), host+"/agent")
+	pushed, err := Agent.Push(t.Context(), payload("one"), host+"/agent")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,14 +136,14 @@ func TestWithoutATagTheImageGetsOneOfItsDigest(t *testing.T) {
 func TestWhereAnImageCannotGo(t *testing.T) {
 	t.Parallel()
 	for _, ref := range []string{"", "agent", "team/agent:v1", "registry.example/Agent", "registry.example/agent@sha256:" + strings.Repeat("a", 64)} {
-		_, err := Push(t.Context(), nil, ref)
+		_, err := Agent.Push(t.Context(), nil, ref)
 		var bad *NameError
 		if !errors.As(err, &bad) {
 			t.Errorf("%q: %v", ref, err)
 		}
 	}
 	for _, ref := range []string{"docker.io/team/agent", name.DefaultRegistry + "/team/agent:1"} {
-		_, err := Push(t.Context(), nil, ref)
+		_, err := Agent.Push(t.Context(), nil, ref)
 		var none *image.NoPayloadError
 		if !errors.As(err, &none) {
 			t.Errorf("%q: %v", ref, err)
@@ -155,7 +155,7 @@ func TestARegistryThatRefuses(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	t.Cleanup(s.Close)
-	_, err := Push(t.Context(), payload("one"), strings.TrimPrefix(s.URL, "http://")+"/agent")
+	_, err := Agent.Push(t.Context(), payload("one"), strings.TrimPrefix(s.URL, "http://")+"/agent")
 	var refused *PushError
 	if !errors.As(err, &refused) {
 		t.Errorf("got %v", err)
@@ -165,7 +165,7 @@ func TestARegistryThatRefuses(t *testing.T) {
 func TestBuildIsNamedAfterTheProgram(t *testing.T) {
 	t.Parallel()
 	ref := func(content string) string {
-		img, err := Build(payload(content), "amd64")
+		img, err := Agent.Build(payload(content), "amd64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,5 +173,27 @@ func TestBuildIsNamedAfterTheProgram(t *testing.T) {
 	}
 	if one, two := ref("one"), ref("two"); one == two || one != ref("one") {
 		t.Errorf("%s and %s", one, two)
+	}
+}
+
+func TestManifestsNameTheServicesOfAnyBuild(t *testing.T) {
+	t.Parallel()
+	img, err := Services.Build(fstest.MapFS{"linux-arm64/ai-services": {Data: []byte("arm64")}}, "arm64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img.Ref != "kubectl-ai/services:local" && img.Ref != "index.docker.io/kubectl-ai/services:local" {
+		t.Errorf("the image is %s", img.Ref)
+	}
+	for ref, want := range map[string]bool{
+		"kubectl-ai/services:local": true, "docker.io/kubectl-ai/services:local": true,
+		"kubectl-ai/services": false, "kubectl-ai/services:v1": false, "registry.example/kubectl-ai/services:local": false,
+	} {
+		if Services.Names(ref) != want {
+			t.Errorf("%s: %v", ref, !want)
+		}
+	}
+	if Agent.Names("kubectl-ai/agent:") || Agent.Names("kubectl-ai/agent") {
+		t.Error("the agent's image has no constant name")
 	}
 }

@@ -1,11 +1,11 @@
-// Package agentimage makes the image that brings the agent into pods: one
-// static program on an empty root. A build of kubectl ai makes the same image
-// everywhere, byte for byte, so that its digest tells whether nodes and
-// registries have it, and whether what a project names is of this build.
+// Package programimage makes the images that bring programs of ours into pods:
+// each one static program on an empty root. A build of kubectl ai makes the
+// same images everywhere, byte for byte, so that a digest tells whether nodes
+// and registries have it, and whether what a project names is of this build.
 //
-// Sandboxes get it by hand (Build); the nodes of other clusters pull it from a
-// registry of the user's (Index, Push).
-package agentimage
+// Sandboxes get them by hand (Build); the nodes of other clusters pull them
+// from a registry of the user's (Index, Push).
+package programimage
 
 import (
 	"bytes"
@@ -28,11 +28,33 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
 
-// Program is where the image holds the agent.
-const Program = "/ai-agent"
+// Program is one of ours that pods run from an image.
+type Program struct {
+	Name       string // of the file in the payload, and in the image's root
+	Repository string // what the image is called on nodes
+	Tag        string // "": one made of the program's digest, so that another build is another image
+}
 
-// Arches are the architectures of nodes that the agent is built for.
+var (
+	// Agent receives code in pods. Those that run keep theirs when another
+	// build comes, so each build's has a name of its own.
+	Agent = Program{Name: "ai-agent", Repository: "kubectl-ai/agent"}
+	// Services is what the local twins of a bundle's services run. Manifests
+	// name it, so its name is the same in every build.
+	Services = Program{Name: "ai-services", Repository: "kubectl-ai/services", Tag: "local"}
+)
+
+// Arches are the architectures of nodes that programs are built for.
 var Arches = []string{"amd64", "arm64"}
+
+// Path is where the image holds the program.
+func (p Program) Path() string { return "/" + p.Name }
+
+// Names says whether a reference in a manifest means the image under its
+// constant name.
+func (p Program) Names(ref string) bool {
+	return p.Tag != "" && strings.TrimPrefix(ref, "docker.io/") == p.Repository+":"+p.Tag
+}
 
 // MissingError says that nodes would have to pull the agent and nobody said
 // from where.
@@ -56,38 +78,40 @@ type PushError struct {
 func (e *PushError) Error() string { return fmt.Sprintf("push %s: %v", e.Ref, e.Err) }
 func (e *PushError) Unwrap() error { return e.Err }
 
-// Content returns the agent's program for an architecture. It returns
+// Content returns the program for an architecture. It returns
 // *image.NoPayloadError.
-func Content(payload fs.FS, arch string) ([]byte, error) {
-	program, err := image.Payload(payload, arch, "ai-agent")
+func (p Program) Content(payload fs.FS, arch string) ([]byte, error) {
+	program, err := image.Payload(payload, arch, p.Name)
 	if err != nil {
 		return nil, err
 	}
 	content, err := io.ReadAll(program)
 	if err = errors.Join(err, program.Close()); err != nil {
-		return nil, fmt.Errorf("read the agent: %w", err)
+		return nil, fmt.Errorf("read %s: %w", p.Name, err)
 	}
 	return content, nil
 }
 
-// Build returns the image for one architecture. Its tag is made of the
-// program's digest, so that another build is another image. It returns
+// Build returns the image for one architecture. It returns
 // *image.NoPayloadError.
-func Build(payload fs.FS, arch string) (*image.Image, error) {
-	content, err := Content(payload, arch)
+func (p Program) Build(payload fs.FS, arch string) (*image.Image, error) {
+	content, err := p.Content(payload, arch)
 	if err != nil {
 		return nil, err
 	}
-	tag := fmt.Sprintf("kubectl-ai/agent:%x", sha256.Sum256(content))[:len("kubectl-ai/agent:")+12]
-	return image.FromBinary(bytes.NewReader(content), arch, Program, []string{Program}, tag)
+	tag := p.Tag
+	if tag == "" {
+		tag = fmt.Sprintf("%x", sha256.Sum256(content))[:12]
+	}
+	return image.FromBinary(bytes.NewReader(content), arch, p.Path(), []string{p.Path()}, p.Repository+":"+tag)
 }
 
 // Index returns the images for all architectures as one. It returns
 // *image.NoPayloadError.
-func Index(payload fs.FS) (v1.ImageIndex, error) {
+func (p Program) Index(payload fs.FS) (v1.ImageIndex, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, arch := range Arches {
-		img, err := Build(payload, arch)
+		img, err := p.Build(payload, arch)
 		if err != nil {
 			return nil, err
 		}
@@ -109,18 +133,18 @@ type Pushed struct {
 // HOST[:PORT]/PATH[:TAG], and nothing to one that has it under that tag.
 // Without a tag it gets one of its digest: registries sweep what has none. It
 // returns *image.NoPayloadError, *NameError or *PushError.
-func Push(ctx context.Context, payload fs.FS, ref string) (Pushed, error) {
+func (p Program) Push(ctx context.Context, payload fs.FS, ref string) (Pushed, error) {
 	repository, tag, err := destination(ref)
 	if err != nil {
 		return Pushed{}, err
 	}
-	index, err := Index(payload)
+	index, err := p.Index(payload)
 	if err != nil {
 		return Pushed{}, err
 	}
 	digest, err := index.Digest()
 	if err != nil {
-		return Pushed{}, fmt.Errorf("hash the agent's image: %w", err)
+		return Pushed{}, fmt.Errorf("hash the image of %s: %w", p.Name, err)
 	}
 	if tag == "" {
 		tag = digest.Hex[:12]
@@ -145,7 +169,7 @@ func Push(ctx context.Context, payload fs.FS, ref string) (Pushed, error) {
 func destination(ref string) (name.Repository, string, error) {
 	tag, err := name.NewTag(ref)
 	if err != nil {
-		return name.Repository{}, "", &NameError{ref, "is no name of an image such as registry.example/kubectl-ai/agent"}
+		return name.Repository{}, "", &NameError{ref, "is no name of an image such as registry.example/kubectl-ai/image"}
 	}
 	if tag.RegistryStr() == name.DefaultRegistry && !strings.HasPrefix(ref, "docker.io/") && !strings.HasPrefix(ref, name.DefaultRegistry+"/") {
 		return name.Repository{}, "", &NameError{ref, "names no registry: want HOST/" + ref}
