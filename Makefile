@@ -9,7 +9,7 @@ TOOLS     := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kubectl-ai/tools
 LINT      := $(TOOLS)/golangci-lint-v2.15.0
 
 HOST_ARCH := $(shell $(GO) env GOARCH)
-SOURCES   := $(shell find cmd plugin sandbox kustomize -name '*.go' -not -name '*_test.go') $(shell find cmd plugin sandbox kustomize -path '*/files/*' -type f) go.mod go.sum
+SOURCES   := $(shell find cmd plugin sandbox kustomize -name '*.go' -not -name '*_test.go') $(shell find cmd plugin sandbox kustomize -path '*/files/*' -type f) $(shell find kustomize/components -type f -not -name '*.go') go.mod go.sum
 PAYLOAD   := cmd/kubectl-ai/payload
 STATIC    := ai-agent ai-registry ai-services nvidia-smi
 PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu ai-gpu-real libnvidia-ml.so.1,$(PAYLOAD)/linux-$(arch)/$(p).gz))
