@@ -34,8 +34,8 @@ def main():
     watched = train[::10] if available() else samples.load(contract.HELD_OUT)[0]
     share = train[rank::world]
     model, first = Softmax(inputs=64, classes=10), 1
-    checkpoints = artifacts.Checkpoints(os.environ.get("RUN", ""))
-    if state := checkpoints.load():
+    checkpoints = artifacts.Checkpoints(os.environ.get("JOB", ""))
+    if (state := checkpoints.load()) and state["epoch"] < EPOCHS:
         model.weights, first = state["weights"], state["epoch"] + 1
         say(f"rank {rank} goes on after epoch {state['epoch']}")
 
