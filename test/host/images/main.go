@@ -22,6 +22,9 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/sandbox/runtimeimage"
 )
 
+// charLM is the image of samples/char-lm, as its Dockerfile makes it.
+const charLM = "char-lm:1"
+
 // Images of the benchmarks: the peer's, with rsync beside Python, and one with
 // an import that takes long.
 const (
@@ -35,7 +38,7 @@ func main() {
 	nodeTag := flag.String("node-tag", nodeimage.DefaultTag, "name of the node image")
 	pythonTag := flag.String("python-tag", runtimeimage.Python, "name of the Python image")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|bench|torch ...")
+		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|samples|bench|torch ...")
 	}
 	flag.Parse()
 	if err := run(ctx, *nodeTag, *pythonTag, flag.Args()); err != nil {
@@ -73,12 +76,14 @@ func run(ctx context.Context, nodeTag, pythonTag string, wanted []string) error 
 				break
 			}
 			_, err = runtimes.Build(ctx, pythonTag)
+		case "samples":
+			_, err = runtimes.Build(ctx, charLM, "python3-numpy")
 		case "bench":
 			_, err = runtimes.Build(ctx, bench, "rsync")
 		case "torch":
 			_, err = runtimes.Build(ctx, torch, "python3-torch")
 		default:
-			err = fmt.Errorf("no image is called %q: node, python, bench or torch", want)
+			err = fmt.Errorf("no image is called %q: node, python, samples, bench or torch", want)
 		}
 		if err != nil {
 			return fmt.Errorf("image %s: %w", want, err)
