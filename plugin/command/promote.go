@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/attest"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
@@ -46,6 +47,8 @@ type PromoteOptions struct {
 	OtherRuntime bool
 	Into         string // a folder or oci://…; empty: the cluster
 	WithSecrets  bool
+	SignKey      string
+	signer       *attest.SigningKey // nil: nothing is signed
 }
 
 // NewCmdPromote returns `kubectl ai promote`.
@@ -76,6 +79,12 @@ finished one stays for two releases. Namespaces, CRDs and volume claims are
 never pruned unasked. Objects that no release made are refused, and so are fields
 that another manager owns, unless --take-over names him. The same bundle again
 writes nothing.
+
+How the code was packaged (SLSA provenance) and what it is made of (a CycloneDX bill
+of materials: files, runtime images, packages that requirements.txt or uv.lock pin)
+are attached to its images in their registry. --sign-key signs the provenance, which
+names the bill of materials by digest. A ConfigMap has signed provenance alone, as
+an annotation. What is released already is signed without a new release.
 
 The environment's gates in kubectl-ai.yaml (a metric that the code reported, a
 command, approval) are asked before anything is pushed or applied. With several
@@ -119,6 +128,8 @@ ran out.`,
 	cmd.Flags().BoolVar(&o.OtherRuntime, "other-runtime", false, "promote to another runtime image than the code ran in; the release says so")
 	cmd.Flags().StringVar(&o.Into, "into", "", "folder, or oci://registry/name:tag, that gets the objects as files for Flux, Argo CD or kubectl apply; no cluster is asked or changed")
 	cmd.Flags().BoolVar(&o.WithSecrets, "with-secrets", false, "with --into: write the bundle's Secrets too, in plain")
+	cmd.Flags().StringVar(&o.SignKey, "sign-key", "", "private key that signs the provenance of the code: PEM (PKCS#8), ECDSA on P-256 or Ed25519; - is stdin (default: $"+signKeyVariable+")")
+	_ = cmd.MarkFlagFilename("sign-key")
 	addEvents(cmd, f)
 	return cmd
 }
@@ -217,6 +228,9 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production,
 
 // Run promotes.
 func (o *PromoteOptions) Run(ctx context.Context, f *Factory) error {
+	if err := o.readSignKey(f); err != nil {
+		return err
+	}
 	if o.Into != "" {
 		return o.write(ctx, f)
 	}
@@ -274,6 +288,9 @@ func (p *production) pack(ctx context.Context, f *Factory, o *PromoteOptions, fo
 		return promote.Bundle{}, nil, err
 	}
 	if err := p.compare(f, o, found, carried); err != nil {
+		return promote.Bundle{}, nil, err
+	}
+	if err := p.attest(f, found, carried, o.signer); err != nil {
 		return promote.Bundle{}, nil, err
 	}
 	digest := found.code.Digest()

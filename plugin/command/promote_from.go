@@ -60,6 +60,7 @@ func (o *PromoteOptions) again(ctx context.Context, f *Factory, all []*productio
 		}
 		own := proof
 		own.Carrier.Objects = carried.Code
+		own.Carrier.Statements = moved(proof.Carrier.Statements, carried.Code)
 		promote.Mark(p.targets, p.project.Name, digest)
 		members = append(members, &member{production: p, carried: carried, bundle: promote.Bundle{
 			Objects: append(p.objects, carried.Objects...), Tree: record.TreeDigest, Images: carried.Images, Pushed: carried.Pushed(),

@@ -74,7 +74,7 @@ func (o *PromoteOptions) write(ctx context.Context, f *Factory) error {
 		return err
 	}
 	// What the files name has to be there when somebody applies them.
-	if _, err := carried.Push(ctx, p.progress); err != nil {
+	if err := p.push(ctx, carried, b.Evidence); err != nil {
 		return err
 	}
 	if artifact {

@@ -170,6 +170,11 @@ func (o *fleet) run(ctx context.Context, f *Factory) error {
 	}
 	if runner.Nothing() {
 		f.Streams.Talk("nothing to do: all %d clusters run this release", len(o.members))
+		for _, m := range o.members {
+			if err := m.signAgain(ctx, f, o.PromotionOptions, m.carried); err != nil {
+				return err
+			}
+		}
 	} else if err := o.permit(ctx, f); err != nil {
 		return err
 	}
@@ -226,15 +231,19 @@ func (o *fleet) permit(ctx context.Context, f *Factory) error {
 			return err
 		}
 	}
-	var pushed []map[string]string
+	var pushed []*carrier.Result
 	for _, m := range o.members {
-		if m.carried == nil || slices.ContainsFunc(pushed, func(images map[string]string) bool { return maps.Equal(images, m.carried.Images) }) {
+		if m.carried == nil {
 			continue
 		}
-		if _, err := m.carried.Push(ctx, m.progress); err != nil {
+		if i := slices.IndexFunc(pushed, func(r *carrier.Result) bool { return maps.Equal(r.Images, m.carried.Images) }); i >= 0 {
+			forget(pushed[i], m.bundle.Evidence)
+			continue
+		}
+		if err := m.push(ctx, m.carried, m.bundle.Evidence); err != nil {
 			return err
 		}
-		pushed = append(pushed, m.carried.Images)
+		pushed = append(pushed, m.carried)
 	}
 	return nil
 }

@@ -36,6 +36,9 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 	}
 	if plan.Nothing() {
 		f.Streams.Talk("nothing to do: release %d is what %s runs, code %s", plan.Current(), p.context, plan.Tree)
+		if err := p.signAgain(ctx, f, o, carried); err != nil {
+			return err
+		}
 		if o.Output == "" || o.DryRun {
 			return p.showPlan(f, o, plan)
 		}
@@ -62,7 +65,7 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 		}
 	}
 	if carried != nil {
-		if _, err := carried.Push(ctx, p.progress); err != nil {
+		if err := p.push(ctx, carried, plan.Evidence); err != nil {
 			return err
 		}
 	}

@@ -118,6 +118,7 @@ func (v releaseView) table(w io.Writer) error {
 		}
 		line("proof", proof)
 		line("carrier", e.Carrier.Format)
+		line("signed by", signedBy(e.Carrier.Statements))
 	}
 	for _, g := range v.Gates {
 		line("gate", fmt.Sprintf("%s %s: %s", g.Kind, g.Name, g.Detail))

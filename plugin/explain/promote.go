@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/attest"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/evidence"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gitops"
@@ -261,6 +262,19 @@ object or in a node, bytes in the registry, the content of a ConfigMap. Each is 
 Bytes of an image that changed in a registry are refused by nodes, which check digests; a
 promotion pushes nothing that the registry says it has, so such a blob has to be deleted
 there first.`,
+	},
+	{
+		ID: "PRO-080", Exit: ExitUsage, Match: As[*attest.KeyError](),
+		Next: From(func(e *attest.KeyError) string {
+			if e.Next == "" {
+				return "openssl genpkey -algorithm ed25519 -out key.pem; openssl pkey -in key.pem -pubout -out key.pub"
+			}
+			if strings.Contains(e.Next, "%s") {
+				return fmt.Sprintf(e.Next, e.Path)
+			}
+			return e.Next
+		}),
+		Long: "promote --sign-key wants a private key as PEM in PKCS#8, without a passphrase; verify --key and the signature gates of kubectl-ai.yaml want public ones. Keys are ECDSA on P-256 or Ed25519. Nothing was written.",
 	},
 	{
 		ID: "APPLY-006", Exit: ExitPrecondition, Match: As[*apply.ImmutableError](),

@@ -90,6 +90,8 @@ type Result struct {
 	// Runtimes are the runtime images, one a target.
 	Runtimes []Runtime
 	pushes   []push
+	attached []attached
+	refused  map[string]bool // digests of documents that the registry did not take
 }
 
 // Runtime is a target with its image as the bundle names it.

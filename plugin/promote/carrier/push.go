@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
@@ -16,6 +17,8 @@ import (
 // pushable is an image or an index.
 type pushable interface {
 	Digest() (v1.Hash, error)
+	Size() (int64, error)
+	MediaType() (types.MediaType, error)
 }
 
 type push struct {
@@ -130,7 +133,8 @@ func lastPart(image string) string {
 }
 
 // Push sends the images that their registry does not have yet, base layers
-// too, and says how many that were. It returns a *PushError.
+// too, and what is attached to them, and says how many that were. It returns a
+// *PushError.
 func (r *Result) Push(ctx context.Context, report Reporter) (int, error) {
 	sent := 0
 	for _, p := range r.pushes {
@@ -148,7 +152,8 @@ func (r *Result) Push(ctx context.Context, report Reporter) (int, error) {
 		}
 		sent++
 	}
-	return sent, nil
+	more, err := r.pushAttached(ctx, report)
+	return sent + more, err
 }
 
 func (p push) send(ctx context.Context) error {

@@ -23,7 +23,8 @@ type NotReleasedError struct{ What string }
 func (e *NotReleasedError) Error() string { return "the release " + e.What }
 
 // Released brings the code of a release to other targets as it is: the same
-// images, digest for digest, or the same ConfigMaps. Nothing is built.
+// images, digest for digest, with all that their registry says refers to them,
+// or the same ConfigMaps. Nothing is built.
 type Released struct {
 	Form   string // of its carrier: layer, imageVolume or configMap
 	Digest tree.Digest
@@ -80,6 +81,13 @@ func (c *Released) bring(ctx context.Context, result *Result, image string) (str
 		result.Code = append(result.Code, ref)
 		if p.what != nil {
 			result.pushes = append(result.pushes, p)
+			from, err := name.NewDigest(image)
+			if err != nil {
+				return "", err
+			}
+			if err := result.copyReferrers(ctx, from, p.ref.Context()); err != nil {
+				return "", err
+			}
 		}
 	}
 	return ref, nil

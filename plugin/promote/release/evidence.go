@@ -62,4 +62,17 @@ type Carrier struct {
 	// Objects are what hold the code: references of images by digest, or
 	// names of ConfigMaps.
 	Objects []string `json:"objects"`
+	// Statements are what was said of them when the release was made.
+	Statements []Statement `json:"statements,omitempty"`
+}
+
+// Statement is what is said of an object that holds the code: how it was made,
+// or what is in it.
+type Statement struct {
+	Of     string `json:"of"`   // the object
+	Type   string `json:"type"` // application/vnd.in-toto+json or application/vnd.cyclonedx+json
+	Digest string `json:"digest"`
+	// KeyID is the digest of the key that signed it, of its
+	// SubjectPublicKeyInfo; "": none did.
+	KeyID string `json:"keyID,omitempty"`
 }
