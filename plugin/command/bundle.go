@@ -42,6 +42,7 @@ func render(dir, environment, namespace string) (*rendered, error) {
 		return nil, err
 	}
 	workload.NumberRanks(targets)
+	workload.TellContract(targets, p.Data.Contract())
 	r := &rendered{project: p, env: env, objects: objects, targets: targets}
 	switch {
 	case namespace != "":

@@ -18,6 +18,8 @@ typing mistake never turns a setting off in silence. The fields are:
   code: [{path, mountPath, targets, ignore, hides}]
   remoteBases: true|false
   metrics: [{name, goal: maximize|minimize, threshold, dataset: {name, seed}}]
+  data: {schema: {columns: [{name, type: number|integer|string|boolean|array, length, min, max, required}]},
+    labels: [LABELS], split: {heldOut, seed}}
   environments: {NAME: {overlay, context, clusterUID, namespace, codeFormat, registry, gates,
     clusters: [{name, context, uid}], waves: [{clusters, parallelism, soak, gates}], onFailure: rollback|stop}}
   gates: [{metric, from} or {command, timeout} or {approval: NUMBER or [NAMES]}]

@@ -59,6 +59,7 @@ type Project struct {
 	Reload       Reload
 	Agent        Agent
 	Metrics      []Metric
+	Data         *Data // the contract about samples; nil: none
 	RemoteBases  bool // kustomize may fetch what the bundle names elsewhere
 	Environments map[string]Environment
 }
@@ -198,6 +199,7 @@ type file struct {
 		Fleet      fleet   `yaml:",inline"`
 	} `yaml:"environments"`
 	Metrics     []metricFile `yaml:"metrics"`
+	Data        *dataFile    `yaml:"data"`
 	RemoteBases bool         `yaml:"remoteBases"`
 }
 
@@ -414,6 +416,9 @@ func (f *file) project(root, path string) (*Project, error) {
 		p.Agent.Image = image
 	}
 	p.RemoteBases = f.RemoteBases
+	if f.Data != nil {
+		p.Data = &f.Data.data
+	}
 	if p.Metrics, err = readMetrics(f.Metrics); err != nil {
 		return nil, bad("%v", err)
 	}

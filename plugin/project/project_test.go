@@ -125,6 +125,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(head + "code: [{path: src}]\nenvironments: {a: {context: x}}\n"))
 	f.Add([]byte(head + "reload: {preload: [&a torch, *a, null]}\n"))
 	f.Add([]byte(head + "metrics: [{name: m, goal: minimize, threshold: 1}]\nenvironments: {a: {clusters: [{name: b, context: c}], waves: [{clusters: [b], gates: [{metric: m}, {approval: [x]}]}]}}\n"))
+	f.Add([]byte(head + "data: {schema: {columns: [{name: x, type: array, length: 64, min: 0, max: 16}, {name: label, type: string}]}, labels: [a, b], split: {heldOut: 0.25, seed: 7}}\n"))
 	f.Add([]byte("a: &a [*a]"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		parsed, err := parse(FileName, raw)
