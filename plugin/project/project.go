@@ -60,7 +60,7 @@ type Project struct {
 	Agent        Agent
 	Metrics      []Metric
 	Data         *Data // the contract about samples; nil: none
-	RemoteBases  bool // kustomize may fetch what the bundle names elsewhere
+	RemoteBases  bool  // kustomize may fetch what the bundle names elsewhere
 	Environments map[string]Environment
 }
 

@@ -1,26 +1,21 @@
 package preflight
 
 import (
-	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	resources "k8s.io/component-helpers/resource"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
 // gang is the pods of one template that have to run at the same time, and
 // what one of them asks for.
 type gang struct {
+	capacity.Gang
 	name     string
 	object   *unstructured.Unstructured
-	pods     int
-	requests corev1.ResourceList
-	spec     corev1.PodSpec
 	waits    bool  // Kueue starts it when there is room
 	priority int32 // of pods that it may take the place of: those below
 }
@@ -48,14 +43,7 @@ func (c *Check) devices(v *view) Report {
 }
 
 func gangOf(p *podSet, pod *corev1.Pod) gang {
-	g := gang{name: p.name(), object: p.object, pods: p.pods, spec: pod.Spec, waits: p.queued(), requests: corev1.ResourceList{}}
-	for name, q := range resources.PodRequests(pod, resources.PodResourcesOptions{}) {
-		if !q.IsZero() {
-			g.requests[name] = q
-		}
-	}
-	g.requests[corev1.ResourcePods] = resource.MustParse("1")
-	return g
+	return gang{Gang: capacity.GangOf(pod, p.pods), name: p.name(), object: p.object, waits: p.queued()}
 }
 
 // priority is that of the pods' class; 0, below which is next to nothing, for
@@ -99,50 +87,4 @@ func replaced(sets []podSet) func(*corev1.Pod) bool {
 			return s.namespace == pod.Namespace && s.selector.Matches(labels.Set(pod.Labels))
 		})
 	}
-}
-
-// extended says whether a resource is none of Kubernetes' own.
-func extended(name string) bool {
-	domain, _, ok := strings.Cut(name, "/")
-	return ok && domain != "kubernetes.io" && !strings.HasSuffix(domain, ".kubernetes.io")
-}
-
-// quantities puts resources into words, such as 2 nvidia.com/gpu, 500m cpu.
-func quantities(list corev1.ResourceList) string {
-	var parts []string
-	for _, name := range names(list) {
-		if name == corev1.ResourcePods {
-			continue
-		}
-		q := list[name]
-		parts = append(parts, fmt.Sprintf("%s %s", q.String(), name))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// holders names the pods that hold most of a resource, at most three.
-func holders(pods []corev1.Pod, name corev1.ResourceName) string {
-	type holder struct {
-		pod  string
-		held resource.Quantity
-	}
-	var all []holder
-	for i := range pods {
-		if pods[i].Spec.NodeName == "" {
-			continue
-		}
-		held := resources.PodRequests(&pods[i], resources.PodResourcesOptions{})[name]
-		if !held.IsZero() {
-			all = append(all, holder{pods[i].Namespace + "/" + pods[i].Name, held})
-		}
-	}
-	slices.SortFunc(all, func(a, b holder) int { return cmp.Or(b.held.Cmp(a.held), cmp.Compare(a.pod, b.pod)) })
-	var parts []string
-	for _, h := range all[:min(3, len(all))] {
-		parts = append(parts, fmt.Sprintf("%s (%s)", h.pod, h.held.String()))
-	}
-	if more := len(all) - len(parts); more > 0 {
-		parts = append(parts, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(parts, ", ")
 }

@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
 func node(name string, gpus int64, edit func(*corev1.Node)) corev1.Node {
@@ -165,11 +167,11 @@ func TestDevicesAreCheckedOnlyWhenNodesAndPodsAreSeen(t *testing.T) {
 
 func TestOnlyExtendedResourcesAreDevices(t *testing.T) {
 	for name, want := range map[string]bool{gpu: true, "nvidia.com/mig-1g.10gb": true, "cpu": false, "hugepages-2Mi": false, "kubernetes.io/x": false, "attach.kubernetes.io/x": false} {
-		if extended(name) != want {
+		if capacity.Extended(name) != want {
 			t.Errorf("%s: %v", name, !want)
 		}
 	}
-	if diff := cmp.Diff("2 amd.com/gpu, 500m cpu", quantities(amounts("cpu", "500m", "amd.com/gpu", "2", "pods", "1"))); diff != "" {
+	if diff := cmp.Diff("2 amd.com/gpu, 500m cpu", capacity.Quantities(amounts("cpu", "500m", "amd.com/gpu", "2", "pods", "1"))); diff != "" {
 		t.Error(diff)
 	}
 }

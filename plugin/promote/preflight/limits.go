@@ -7,6 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	resources "k8s.io/component-helpers/resource"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
 // admitted is a pod as it gets past the LimitRanges of its namespace: what
@@ -109,7 +111,7 @@ func orNothing(q resource.Quantity, ok bool) string {
 // in the order of the names.
 func outside(item corev1.LimitRangeItem, requests, limits corev1.ResourceList) []string {
 	var out []string
-	for _, name := range names(item.Min) {
+	for _, name := range capacity.Names(item.Min) {
 		least := item.Min[name]
 		request, has := requests[name]
 		limit, limited := limits[name]
@@ -122,7 +124,7 @@ func outside(item corev1.LimitRangeItem, requests, limits corev1.ResourceList) [
 			out = append(out, fmt.Sprintf("is limited to %s of %s, at least %s is wanted", limit.String(), name, least.String()))
 		}
 	}
-	for _, name := range names(item.Max) {
+	for _, name := range capacity.Names(item.Max) {
 		most := item.Max[name]
 		request := requests[name]
 		limit, limited := limits[name]
@@ -135,25 +137,12 @@ func outside(item corev1.LimitRangeItem, requests, limits corev1.ResourceList) [
 			out = append(out, fmt.Sprintf("requests %s of %s, at most %s is allowed", request.String(), name, most.String()))
 		}
 	}
-	for _, name := range names(item.MaxLimitRequestRatio) {
+	for _, name := range capacity.Names(item.MaxLimitRequestRatio) {
 		most := item.MaxLimitRequestRatio[name]
 		request, limit := requests[name], limits[name]
 		if request.IsZero() || limit.IsZero() || limit.AsApproximateFloat64()/request.AsApproximateFloat64() > most.AsApproximateFloat64() {
 			out = append(out, fmt.Sprintf("limit %s of %s is more than %s times the request %s", limit.String(), name, most.String(), request.String()))
 		}
-	}
-	return out
-}
-
-// names are those of a list of resources, in order.
-func names(list corev1.ResourceList) []corev1.ResourceName {
-	all := map[string]bool{}
-	for name := range list {
-		all[string(name)] = true
-	}
-	var out []corev1.ResourceName
-	for _, name := range sorted(all) {
-		out = append(out, corev1.ResourceName(name))
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
 // podSet is the pods of one template. They run at the same time: a gang.
@@ -72,21 +73,7 @@ func (p *podSet) containers() []*corev1.Container {
 // pod is one of the pods as the API server admits it: requests that are left
 // out are the limits, as the API's own defaults say.
 func (p *podSet) pod() *corev1.Pod {
-	pod := &corev1.Pod{ObjectMeta: *p.meta.DeepCopy(), Spec: *p.spec.DeepCopy()}
-	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range list {
-			r := &list[i].Resources
-			if r.Requests == nil {
-				r.Requests = corev1.ResourceList{}
-			}
-			for name, q := range r.Limits {
-				if _, ok := r.Requests[name]; !ok {
-					r.Requests[name] = q
-				}
-			}
-		}
-	}
-	return pod
+	return capacity.Admitted(&corev1.Pod{ObjectMeta: p.meta, Spec: p.spec})
 }
 
 // podSets returns the pod templates of objects, typed.

@@ -11,6 +11,7 @@ import (
 	resources "k8s.io/component-helpers/resource"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
 // isNew says whether an object is made by this promotion.
@@ -42,15 +43,15 @@ func (c *Check) within(v *view, q *corev1.ResourceQuota) Report {
 			continue
 		}
 		pod := v.admitted(p)
-		if !inScope(q, pod) {
+		if !capacity.InScope(q, pod) {
 			continue
 		}
 		if words := unstated(q, pod); words != "" {
 			report.add(CheckQuota, Error, p.object, "set the resources in the overlay", "ResourceQuota %s wants every container to say its %s", q.Name, words)
 		}
-		add(need, podUsage(pod), p.pods)
+		capacity.Add(need, capacity.Usage(pod), p.pods)
 	}
-	if !scoped(q) {
+	if !capacity.Scoped(q) {
 		for _, obj := range c.Objects {
 			s, ok := v.resources[obj.GroupVersionKind()]
 			if !ok || obj.GetNamespace() != q.Namespace || !c.isNew(v, obj) {
@@ -60,15 +61,15 @@ func (c *Check) within(v *view, q *corev1.ResourceQuota) Report {
 			if s.resource.Group != "" {
 				group += "." + s.resource.Group
 			}
-			add(need, objectUsage(obj, group), 1)
+			capacity.Add(need, objectUsage(obj, group), 1)
 		}
 		if q.Namespace == c.Namespace { // the record of the release
 			for _, r := range []corev1.ResourceName{"count/secrets", "secrets"} {
-				add(need, corev1.ResourceList{r: resource.MustParse("1")}, 1)
+				capacity.Add(need, corev1.ResourceList{r: resource.MustParse("1")}, 1)
 			}
 		}
 	}
-	for _, name := range names(q.Spec.Hard) {
+	for _, name := range capacity.Names(q.Spec.Hard) {
 		hard, wanted := q.Spec.Hard[name], need[name]
 		if wanted.IsZero() {
 			continue
@@ -85,37 +86,6 @@ func (c *Check) within(v *view, q *corev1.ResourceQuota) Report {
 			q.Name, q.Namespace, wanted.String(), name, used.String(), hard.String(), short.String())
 	}
 	return report
-}
-
-func add(to, from corev1.ResourceList, times int) {
-	for name, q := range from {
-		sum := to[name].DeepCopy()
-		for range times {
-			sum.Add(q)
-		}
-		to[name] = sum
-	}
-}
-
-// podUsage is what a pod counts for under the names that quotas use
-// (kubernetes.io, "Resource quotas").
-func podUsage(pod *corev1.Pod) corev1.ResourceList {
-	out := corev1.ResourceList{"pods": resource.MustParse("1"), "count/pods": resource.MustParse("1")}
-	for name, q := range resources.PodRequests(pod, resources.PodResourcesOptions{}) {
-		switch {
-		case name == corev1.ResourceCPU, name == corev1.ResourceMemory, name == corev1.ResourceEphemeralStorage, strings.HasPrefix(string(name), corev1.ResourceHugePagesPrefix):
-			out[name] = q
-			out["requests."+name] = q
-		case extended(string(name)):
-			out["requests."+name] = q
-		}
-	}
-	for name, q := range resources.PodLimits(pod, resources.PodResourcesOptions{}) {
-		if name == corev1.ResourceCPU || name == corev1.ResourceMemory || name == corev1.ResourceEphemeralStorage {
-			out["limits."+name] = q
-		}
-	}
-	return out
 }
 
 // objectUsage is what an object that is no pod counts for.
@@ -162,7 +132,7 @@ func unstated(q *corev1.ResourceQuota, pod *corev1.Pod) string {
 		return ""
 	}
 	var out []string
-	for _, name := range names(q.Spec.Hard) {
+	for _, name := range capacity.Names(q.Spec.Hard) {
 		base, ofLimits := strings.CutPrefix(string(name), "limits.")
 		base = strings.TrimPrefix(base, "requests.")
 		if base != "cpu" && base != "memory" {
@@ -179,64 +149,4 @@ func unstated(q *corev1.ResourceQuota, pod *corev1.Pod) string {
 		}
 	}
 	return strings.Join(out, ", ")
-}
-
-func scoped(q *corev1.ResourceQuota) bool {
-	return len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil && len(q.Spec.ScopeSelector.MatchExpressions) > 0
-}
-
-// inScope says whether a quota counts a pod. A scope that is not known here
-// counts nothing: better silent than wrong.
-func inScope(q *corev1.ResourceQuota, pod *corev1.Pod) bool {
-	var all []corev1.ScopedResourceSelectorRequirement
-	for _, s := range q.Spec.Scopes {
-		all = append(all, corev1.ScopedResourceSelectorRequirement{ScopeName: s, Operator: corev1.ScopeSelectorOpExists})
-	}
-	if q.Spec.ScopeSelector != nil {
-		all = append(all, q.Spec.ScopeSelector.MatchExpressions...)
-	}
-	for _, r := range all {
-		matches := false
-		switch r.ScopeName {
-		case corev1.ResourceQuotaScopeTerminating:
-			matches = pod.Spec.ActiveDeadlineSeconds != nil
-		case corev1.ResourceQuotaScopeNotTerminating:
-			matches = pod.Spec.ActiveDeadlineSeconds == nil
-		case corev1.ResourceQuotaScopeBestEffort:
-			matches = bestEffort(pod)
-		case corev1.ResourceQuotaScopeNotBestEffort:
-			matches = !bestEffort(pod)
-		case corev1.ResourceQuotaScopePriorityClass:
-			class := pod.Spec.PriorityClassName
-			switch r.Operator {
-			case corev1.ScopeSelectorOpExists:
-				matches = class != ""
-			case corev1.ScopeSelectorOpDoesNotExist:
-				matches = class == ""
-			case corev1.ScopeSelectorOpIn:
-				matches = slices.Contains(r.Values, class)
-			case corev1.ScopeSelectorOpNotIn:
-				matches = !slices.Contains(r.Values, class)
-			}
-		}
-		if !matches {
-			return false
-		}
-	}
-	return true
-}
-
-// bestEffort says whether a pod asks for no cpu and no memory at all.
-func bestEffort(pod *corev1.Pod) bool {
-	for _, list := range []corev1.ResourceList{
-		resources.PodRequests(pod, resources.PodResourcesOptions{ExcludeOverhead: true}),
-		resources.PodLimits(pod, resources.PodResourcesOptions{ExcludeOverhead: true}),
-	} {
-		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if q := list[name]; !q.IsZero() {
-				return false
-			}
-		}
-	}
-	return true
 }

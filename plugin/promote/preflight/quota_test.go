@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
 const fourGPUs = `{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {parallelism: 4, completions: 4, template: {spec: {containers: [{name: c, image: i, resources: {requests: {cpu: 500m}, limits: {nvidia.com/gpu: 1, memory: 1Gi}}}]}}}}`
@@ -119,7 +120,7 @@ func TestLimits(t *testing.T) {
 func TestTheOverheadOfARuntimeClassCounts(t *testing.T) {
 	_, v := seen(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {template: {spec: {runtimeClassName: kata, containers: [{name: c, image: i, resources: {limits: {cpu: "1"}}}]}}}}`)
 	v.runtimeClasses["kata"] = runtimeClass(amounts("cpu", "250m"))
-	got := podUsage(v.admitted(&v.pods[0]))["requests.cpu"]
+	got := capacity.Usage(v.admitted(&v.pods[0]))["requests.cpu"]
 	if want := resource.MustParse("1250m"); got.Cmp(want) != 0 {
 		t.Errorf("requests.cpu = %s", got.String())
 	}
