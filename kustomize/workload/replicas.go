@@ -13,6 +13,9 @@ func Replicas(t Template) int {
 	obj := t.Object.Object
 	switch t.Object.GetKind() {
 	case "Job":
+		if t.Object.GroupVersionKind().Group == "batch.volcano.sh" {
+			return number(t.item("template"), 1, "replicas")
+		}
 		return jobPods(obj, "spec")
 	case "Deployment", "StatefulSet", "ReplicaSet", "ReplicationController":
 		return number(obj, 1, "spec", "replicas")
@@ -26,6 +29,8 @@ func Replicas(t Template) int {
 		// replicas.
 		group := t.item("template")
 		return number(group, 1, "replicas") * number(group, 1, "numOfHosts")
+	case "InferenceService":
+		return number(obj, 1, "spec", "predictor", "minReplicas")
 	case "LeaderWorkerSet":
 		groups := number(obj, 1, "spec", "replicas")
 		if strings.HasSuffix(t.Path, ".leaderTemplate") {

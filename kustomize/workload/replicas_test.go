@@ -14,6 +14,8 @@ func TestReplicasOfEachKind(t *testing.T) {
 		{"Job", `{apiVersion: batch/v1, kind: Job, spec: {parallelism: 4, completions: 3, template: ` + pod + `}}`, map[string]int{"spec.template": 3}},
 		{"Job of one", `{apiVersion: batch/v1, kind: Job, spec: {template: ` + pod + `}}`, map[string]int{"spec.template": 1}},
 		{"Deployment", `{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 5, template: ` + pod + `}}`, map[string]int{"spec.template": 5}},
+		{"Volcano's Job", `{apiVersion: batch.volcano.sh/v1alpha1, kind: Job, spec: {tasks: [{replicas: 3, template: ` + pod + `}, {template: ` + pod + `}]}}`, map[string]int{"spec.tasks[0].template": 3, "spec.tasks[1].template": 1}},
+		{"InferenceService", `{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, spec: {predictor: {minReplicas: 2, containers: []}}}`, map[string]int{"spec.predictor": 2}},
 		{
 			"JobSet", `{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, spec: {replicatedJobs: [{name: a, template: {spec: {template: ` + pod + `}}}, {name: b, replicas: 2, template: {spec: {parallelism: 4, completions: 4, template: ` + pod + `}}}]}}`,
 			map[string]int{"spec.replicatedJobs[0].template.spec.template": 1, "spec.replicatedJobs[1].template.spec.template": 8},

@@ -31,6 +31,15 @@ var paths = map[schema.GroupKind][]string{
 	{Group: "leaderworkerset.x-k8s.io", Kind: "LeaderWorkerSet"}:    {"spec.leaderWorkerTemplate.leaderTemplate", "spec.leaderWorkerTemplate.workerTemplate"},
 	{Group: "trainer.kubeflow.org", Kind: "TrainingRuntime"}:        {"spec.template.spec.replicatedJobs.*.template.spec.template"},
 	{Group: "trainer.kubeflow.org", Kind: "ClusterTrainingRuntime"}: {"spec.template.spec.replicatedJobs.*.template.spec.template"},
+	{Group: "batch.volcano.sh", Kind: "Job"}:                        {"spec.tasks.*.template"},
+	{Group: "kubeflow.org", Kind: "Experiment"}:                     {"spec.trialTemplate.trialSpec.spec.template"}, // trials that are Jobs
+	{Group: "serving.kserve.io", Kind: "InferenceService"}:          {"spec.predictor"},
+}
+
+// inline are the kinds whose template is a pod spec with labels and
+// annotations beside the containers, in place of metadata and spec.
+var inline = map[schema.GroupKind]bool{
+	{Group: "serving.kserve.io", Kind: "InferenceService"}: true,
 }
 
 // Template is one pod template inside an object. Edits reach the object.
@@ -38,19 +47,21 @@ type Template struct {
 	Object *unstructured.Unstructured
 	Path   string // for people, such as spec.template
 	root   map[string]any
+	inline bool
 }
 
 // Templates returns the pod templates of an object; none for a kind that
 // makes no pods or that this package does not know.
 func Templates(obj *unstructured.Unstructured) ([]Template, error) {
 	var out []Template
-	for _, path := range paths[obj.GroupVersionKind().GroupKind()] {
+	gk := obj.GroupVersionKind().GroupKind()
+	for _, path := range paths[gk] {
 		var steps []string
 		if path != "" {
 			steps = strings.Split(path, ".")
 		}
 		if err := walk(obj.Object, steps, "", func(at string, m map[string]any) {
-			out = append(out, Template{Object: obj, Path: at, root: m})
+			out = append(out, Template{Object: obj, Path: at, root: m, inline: inline[gk]})
 		}); err != nil {
 			return nil, fmt.Errorf("%s: %w", Name(obj), err)
 		}
@@ -102,11 +113,21 @@ func walk(v any, steps []string, at string, found func(string, map[string]any)) 
 func Name(obj *unstructured.Unstructured) string { return obj.GetKind() + "/" + obj.GetName() }
 
 // Spec returns the live pod spec.
-func (t Template) Spec() map[string]any { return child(t.root, "spec") }
+func (t Template) Spec() map[string]any {
+	if t.inline {
+		return t.root
+	}
+	return child(t.root, "spec")
+}
 
 // Metadata returns the live metadata of the template. For a bare Pod it is
 // the object's own.
-func (t Template) Metadata() map[string]any { return child(t.root, "metadata") }
+func (t Template) Metadata() map[string]any {
+	if t.inline {
+		return t.root
+	}
+	return child(t.root, "metadata")
+}
 
 // Annotate sets an annotation on the pods that the template makes.
 func (t Template) Annotate(key, value string) { child(t.Metadata(), "annotations")[key] = value }
