@@ -99,7 +99,9 @@ type UnknownError struct {
 	Known []string
 }
 
-func (e *UnknownError) Error() string { return fmt.Sprintf("the catalogue has no component %q", e.Name) }
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("the catalogue has no component %q", e.Name)
+}
 
 // UnknownVariantError says that a component has no such form.
 type UnknownVariantError struct {
