@@ -8,7 +8,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 )
 
-func TestTheDataContractReachesContainersThatSetNone(t *testing.T) {
+func TestAContractReachesContainersThatSetNone(t *testing.T) {
 	for name, c := range map[string]struct {
 		env, contract string
 		want          []string
@@ -20,7 +20,7 @@ func TestTheDataContractReachesContainersThatSetNone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			targets := gang(t, "completions: 1", "restartPolicy: Never", c.env)
-			workload.TellContract(targets, c.contract)
+			workload.TellContract(targets, workload.DataContract, c.contract)
 			if diff := cmp.Diff(c.want, variables(targets)); diff != "" {
 				t.Error(diff)
 			}

@@ -42,7 +42,8 @@ func render(dir, environment, namespace string) (*rendered, error) {
 		return nil, err
 	}
 	workload.NumberRanks(targets)
-	workload.TellContract(targets, p.Data.Contract())
+	workload.TellContract(targets, workload.DataContract, p.Data.Contract())
+	workload.TellContract(targets, workload.MetricsContract, p.MetricsContract())
 	r := &rendered{project: p, env: env, objects: objects, targets: targets}
 	switch {
 	case namespace != "":

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -19,11 +20,24 @@ const (
 
 // Metric is one measure of the problem that the code solves.
 type Metric struct {
-	Name string
-	Goal string // Maximize or Minimize
+	Name string `json:"name"`
+	Goal string `json:"goal"` // Maximize or Minimize
 	// Threshold is the worst value that is good enough; nil: none is set.
-	Threshold *float64
-	Dataset   Dataset
+	Threshold *float64 `json:"threshold,omitempty"`
+	Dataset   Dataset  `json:"dataset,omitzero"`
+}
+
+// MetricsContract returns the metrics as code gets them, in the environment
+// variable METRICS_CONTRACT; "" where the project has none.
+func (p *Project) MetricsContract() string {
+	if len(p.Metrics) == 0 {
+		return ""
+	}
+	raw, err := json.Marshal(p.Metrics)
+	if err != nil {
+		return "" // names and finite numbers always marshal
+	}
+	return string(raw)
 }
 
 // Meets says whether a value is good enough. NaN never is.
@@ -39,8 +53,8 @@ func (m Metric) Meets(value float64) bool {
 
 // Dataset is what a metric is measured on.
 type Dataset struct {
-	Name string
-	Seed int64 // of the split
+	Name string `json:"name"`
+	Seed int64  `json:"seed"` // of the split
 }
 
 // Gate is one condition of a promotion: a metric, a command or approval.

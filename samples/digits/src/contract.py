@@ -1,7 +1,7 @@
 """What a sample has to look like, what it is called, and which split it falls into.
 
-kubectl-ai.yaml says it under `data:` and kubectl ai hands it to every container
-that gets the code, as JSON in DATA_CONTRACT.
+kubectl-ai.yaml says it under `data:` and `metrics:`, and kubectl ai hands it to
+every container that gets the code, as JSON in DATA_CONTRACT and METRICS_CONTRACT.
 """
 
 import hashlib
@@ -9,8 +9,9 @@ import json
 import os
 
 CONTRACT = json.loads(os.environ.get("DATA_CONTRACT", "{}"))
+METRICS = json.loads(os.environ.get("METRICS_CONTRACT", "[]"))
 TRAIN, HELD_OUT = "train", "held-out"
-TYPES = {"number": (int, float), "integer": int, "string": str, "boolean": bool}
+TYPES = {"number": (int, float), "integer": int, "string": str, "boolean": bool, "array": (int, float)}
 
 
 def canonical(sample):
@@ -40,22 +41,34 @@ def fault(sample):
     """Says what keeps a sample out of the data; None: nothing."""
     if not isinstance(sample, dict):
         return "no object"
-    for column in CONTRACT.get("schema", []):
-        value = sample.get(column["name"])
+    for column in CONTRACT.get("schema", {}).get("columns", []):
+        called, kind = column["name"], column["type"]
+        value = sample.get(called)
         if value is None:
-            if column.get("required", True):
-                return f"{column['name']} is missing"
+            if column.get("required"):
+                return f"{called} is missing"
             continue
+        if isinstance(value, list) != (kind == "array"):
+            return f"{called} is no {kind}"
         values = value if isinstance(value, list) else [value]
-        if isinstance(value, list) != ("length" in column) or len(values) != column.get("length", 1):
-            return f"{column['name']} has another shape"
-        kind = TYPES[column["type"]]
-        if not all(isinstance(v, kind) and (kind is bool or not isinstance(v, bool)) for v in values):
-            return f"{column['name']} is no {column['type']}"
+        if column.get("length", len(values)) != len(values):
+            return f"{called} has another length"
+        if not all(isinstance(v, TYPES[kind]) and isinstance(v, bool) == (kind == "boolean") for v in values):
+            return f"{called} is no {kind}"
         low, high = column.get("min", float("-inf")), column.get("max", float("inf"))
-        if column["type"] in ("number", "integer") and not all(low <= v <= high for v in values):
-            return f"{column['name']} is out of range"
+        if kind in ("number", "integer", "array") and not all(low <= v <= high for v in values):
+            return f"{called} is out of range"
     labels = CONTRACT.get("labels")
-    if labels and sample.get("label") not in labels:
+    if labels and str(sample.get("label")) not in labels:
         return "label is none of the set"
     return None
+
+
+def reached(measured):
+    """Says whether every metric that has a threshold was measured, and is good enough."""
+    for metric in METRICS:
+        if "threshold" in metric:
+            value = measured.get(metric["name"], float("nan"))
+            if not (value >= metric["threshold"] if metric["goal"] == "maximize" else value <= metric["threshold"]):
+                return False
+    return True

@@ -17,7 +17,7 @@ import artifacts
 from bucket import Missing
 from predict import Model, answer, instances
 
-NAME = os.environ.get("MODEL_NAME", "digits")
+NAME = os.environ.get("MODEL_NAME", "model")
 WANTED = os.environ.get("MODEL_DIGEST", "")
 POLL_SECONDS = float(os.environ.get("MODEL_POLL_SECONDS", "2"))
 

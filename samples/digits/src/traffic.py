@@ -11,7 +11,7 @@ import urllib.request
 
 from stream import sample
 
-NAME = os.environ.get("MODEL_NAME", "digits")
+NAME = os.environ.get("MODEL_NAME", "model")
 URL = os.environ.get("SERVE_URL", "http://serve:8080")
 
 
