@@ -84,10 +84,10 @@ How the code was packaged (SLSA provenance) and what it is made of (a CycloneDX 
 of materials: files, runtime images, packages that requirements.txt or uv.lock pin)
 are attached to its images in their registry. --sign-key signs the provenance, which
 names the bill of materials by digest. A ConfigMap has signed provenance alone, as
-an annotation. What is released already is signed without a new release.
+an annotation. Images that are released already are signed without a new release.
 
 The environment's gates in kubectl-ai.yaml (a metric that the code reported, a
-command, approval) are asked before anything is pushed or applied. With several
+command, a signature, approval) are asked before anything is pushed or applied. With several
 clusters all of them are checked first; then one wave after the other gets the
 release, and the next one only when the one before has stayed well for its soak
 time and passed its gates. When one fails, the clusters that were changed go back

@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gate"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
@@ -30,8 +31,8 @@ type gateReport struct {
 }
 
 // askGates asks the gates of an environment with one cluster.
-func (p *production) askGates(ctx context.Context, f *Factory, o PromotionOptions, plan *promote.Plan) ([]release.Gate, error) {
-	m := &member{production: p, bundle: promote.Bundle{Tree: plan.Tree}, plan: plan}
+func (p *production) askGates(ctx context.Context, f *Factory, o PromotionOptions, plan *promote.Plan, carried *carrier.Result) ([]release.Gate, error) {
+	m := &member{production: p, bundle: promote.Bundle{Tree: plan.Tree}, plan: plan, carried: carried}
 	all := &fleet{PromotionOptions: o, members: []*member{m}}
 	passed, err := all.keeper(f, all.members, 0).Check(ctx, p.env.Gates)
 	if err != nil {
@@ -62,6 +63,7 @@ func (o *fleet) keeper(f *Factory, members []*member, wave int) *gate.Keeper {
 		Sample: func(ctx context.Context, metric, from string) ([]gate.Sample, error) {
 			return sampleMetric(ctx, f, members, metric, from)
 		},
+		Carriers: func(ctx context.Context) ([]gate.Carrier, error) { return signable(ctx, members) }, Tree: first.bundle.Tree,
 		Tell: func(g release.Gate) {
 			word := "refused"
 			if g.Passed {

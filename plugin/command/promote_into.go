@@ -70,7 +70,7 @@ func (o *PromoteOptions) write(ctx context.Context, f *Factory) error {
 		f.Streams.Talk("%d files for %s, code %s; nothing was pushed or written", len(files), o.Into, b.Tree)
 		return printAs(f.Streams.Out, o.Output, report, report.Files, report.list)
 	}
-	if _, err := p.askGates(ctx, f, o.PromotionOptions, &promote.Plan{Tree: b.Tree}); err != nil {
+	if _, err := p.askGates(ctx, f, o.PromotionOptions, &promote.Plan{Tree: b.Tree}, carried); err != nil {
 		return err
 	}
 	// What the files name has to be there when somebody applies them.

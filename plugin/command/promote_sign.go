@@ -11,6 +11,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/attest"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gate"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
@@ -44,23 +45,6 @@ func (o *PromoteOptions) readSignKey(f *Factory) (err error) {
 	return err
 }
 
-// readKeys reads public keys.
-func readKeys(paths []string) ([]attest.PublicKey, error) {
-	var keys []attest.PublicKey
-	for _, path := range paths {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return nil, &attest.KeyError{Path: path, Reason: "cannot be read", Err: err}
-		}
-		key, err := attest.ParsePublicKey(path, raw)
-		if err != nil {
-			return nil, err
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil
-}
-
 // attest writes what there is to say of all that holds the code, and signs it
 // where there is a key. It goes where the code goes.
 func (p *production) attest(f *Factory, found *foundCode, carried *carrier.Result, signer *attest.SigningKey) error {
@@ -91,6 +75,28 @@ func (p *production) attest(f *Factory, found *foundCode, carried *carrier.Resul
 		}
 	}
 	return nil
+}
+
+// signable returns what holds the code that goes to clusters, each once, with
+// what is said of it here and in its registry.
+func signable(ctx context.Context, members []*member) ([]gate.Carrier, error) {
+	var out []gate.Carrier
+	for _, m := range members {
+		if m.carried == nil {
+			continue
+		}
+		for _, name := range carrier.Subjects(m.carried.Format, m.carried.Code) {
+			if slices.ContainsFunc(out, func(c gate.Carrier) bool { return c.Name == name }) {
+				continue
+			}
+			docs, err := m.carried.Documents(ctx, name)
+			if err != nil {
+				return nil, m.in(err)
+			}
+			out = append(out, gate.Carrier{Name: name, Documents: docs})
+		}
+	}
+	return out, nil
 }
 
 // nameOf is what provenance calls an object: an image without its registry,

@@ -55,7 +55,7 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 		return err
 	}
 	if b.RollbackTo == 0 {
-		if plan.Gates, err = p.askGates(ctx, f, o, plan); err != nil {
+		if plan.Gates, err = p.askGates(ctx, f, o, plan, carried); err != nil {
 			return err
 		}
 	}

@@ -28,6 +28,7 @@ type VerifyOptions struct {
 	To      string
 	Output  string
 	Timeout time.Duration
+	Keys    []string // files
 }
 
 // verification is what `verify -o json` prints.
@@ -60,11 +61,13 @@ With --to it asks that environment whether it still runs its current release. No
 agent runs there: the images in live objects and those that nodes report for their
 containers are compared with the record, every byte of the pushed images is
 downloaded and hashed, and ConfigMaps that hold code are hashed again, down to the
-tree digest that the release carries since the laptop.
+tree digest that the release carries since the laptop. With --key all that holds the
+code must have provenance that one of the keys signed, with the digests of the release.
 
 Nothing is changed. Exit code 5: something differs.`,
 		Example: `  kubectl ai verify samples/digits
-  kubectl ai verify --to production -o json | jq '.findings[] | select(.verdict == "differs")'`,
+  kubectl ai verify --to production -o json | jq '.findings[] | select(.verdict == "differs")'
+  kubectl ai verify --to production --key keys/ci.pub`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
@@ -74,12 +77,17 @@ Nothing is changed. Exit code 5: something differs.`,
 			if o.To != "" {
 				return o.release(cmd.Context(), f)
 			}
+			if len(o.Keys) > 0 {
+				return explain.Usagef("--key is about a release: name its environment with --to")
+			}
 			return o.Run(cmd.Context(), f)
 		},
 	}
 	addOutput(cmd, &o.Output)
 	addEnvironment(cmd, &o.To)
 	cmd.Flags().Lookup("to").Usage = "environment whose current release is verified, such as production"
+	cmd.Flags().StringArrayVar(&o.Keys, "key", nil, "with --to: public key (PEM) that may have signed the release; may be repeated")
+	_ = cmd.MarkFlagFilename("key")
 	cmd.Flags().DurationVar(&o.Timeout, "timeout", time.Minute, "how long the ranks may take; with --to: all together")
 	return cmd
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/audit"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gate"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
@@ -31,6 +32,10 @@ type releaseVerification struct {
 
 // release verifies the current release of an environment.
 func (o *VerifyOptions) release(ctx context.Context, f *Factory) error {
+	keys, err := gate.ReadKeys("", o.Keys)
+	if err != nil {
+		return err
+	}
 	p, err := openProduction(ctx, f, o.Dir, o.To, nil)
 	if err != nil {
 		return err
@@ -54,7 +59,13 @@ func (o *VerifyOptions) release(ctx context.Context, f *Factory) error {
 		return err
 	}
 	p.progress.Start(fmt.Sprintf("Verify release %d in %s", record.Revision, p.context))
-	findings, err := audit.Run(ctx, audit.Release{Record: record, Objects: objects, Targets: targets}, audited{p}, carrier.Reread)
+	what := audit.Release{Record: record, Objects: objects, Targets: targets}
+	findings, err := audit.Run(ctx, what, audited{p}, carrier.Reread)
+	if err == nil && len(keys) > 0 {
+		var signed []audit.Finding
+		signed, err = audit.Signatures(ctx, what, audited{p}, keys, carrier.Documents)
+		findings = append(findings, signed...)
+	}
 	p.progress.End(err)
 	if err != nil {
 		return err

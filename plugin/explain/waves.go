@@ -23,8 +23,9 @@ metric gate wants the last value that the code itself reported, by a line such a
   {"metrics": [{"name": "accuracy", "value": 0.97}]}
 on standard output, to meet the metric's threshold: in the sandbox, or in the
 environment that from names, by exactly the code that is promoted. A value that was
-never reported, or is NaN, refuses. A command gate wants exit 0. An approval gate
-wants names, typed on the terminal or given by --approve-by; they are recorded.`,
+never reported, or is NaN, refuses. A command gate wants exit 0. A signature gate
+wants provenance of all that holds the code, signed by one of its keys, here by
+promote --sign-key or in the registry. An approval gate wants names, typed on the terminal or given by --approve-by; they are recorded.`,
 	},
 }
 

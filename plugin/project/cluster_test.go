@@ -14,7 +14,7 @@ const accuracy = "metrics: [{name: accuracy, goal: maximize, threshold: 0.9, dat
 func TestClustersWavesAndGates(t *testing.T) {
 	p, err := Load(bundle(t, head+accuracy+`environments:
   production:
-    gates: [{metric: accuracy}, {command: [make, smoke], timeout: 2m}, {command: [true]}, {approval: 2}, {approval: [ann, bob]}]
+    gates: [{metric: accuracy}, {command: [make, smoke], timeout: 2m}, {command: [true]}, {signature: {keys: [keys/ci.pub]}}, {approval: 2}, {approval: [ann, bob]}]
     clusters:
     - {name: eu-1, context: prod-eu-1, uid: 1f0c}
     - {name: eu-2, context: prod-eu-2}
@@ -38,6 +38,7 @@ func TestClustersWavesAndGates(t *testing.T) {
 			{Metric: "accuracy", From: "sandbox"},
 			{Command: []string{"make", "smoke"}, Timeout: 2 * time.Minute},
 			{Command: []string{"true"}, Timeout: CommandTimeout},
+			{Keys: []string{"keys/ci.pub"}},
 			{Approvals: 2},
 			{Approvals: 2, Approvers: []string{"ann", "bob"}},
 		},
@@ -77,6 +78,9 @@ func TestMistakesInClustersWavesAndGatesAreNamed(t *testing.T) {
 		{"a metric from nowhere", accuracy + "environments: {e: {gates: [{metric: accuracy, from: staging}]}}", "gates[0].from \"staging\" is no environment"},
 		{"an empty command", "environments: {e: {gates: [{command: []}]}}", "command: want a program"},
 		{"a timeout that is none", "environments: {e: {gates: [{command: [a], timeout: soon}]}}", "timeout \"soon\""},
+		{"a signature by no key", "environments: {e: {gates: [{signature: {keys: []}}]}}", "signature: want keys"},
+		{"a signature with an unknown field, with its line", "environments:\n  e:\n    gates: [{signature: {key: a}}]", ":5: unknown field key"},
+		{"a wave's signature", "environments: {e: {" + two + ", waves: [{clusters: [a, b], gates: [{signature: {keys: [a]}}]}]}}", "signature is of an environment's gates"},
 		{"approval of nobody", "environments: {e: {gates: [{approval: 0}]}}", "approval: want how many"},
 		{"approval of one twice", "environments: {e: {gates: [{approval: [ann, ann]}]}}", "each once"},
 		{"waves without clusters", "environments: {e: {waves: [{clusters: [a]}]}}", "waves and onFailure need clusters"},

@@ -57,7 +57,8 @@ type Dataset struct {
 	Seed int64  `json:"seed"` // of the split
 }
 
-// Gate is one condition of a promotion: a metric, a command or approval.
+// Gate is one condition of a promotion: a metric, a command, a signature or
+// approval.
 type Gate struct {
 	Metric string // name in Project.Metrics; "" where it is another gate
 	// From is the environment whose run reports the metric. "" in the gates of
@@ -65,6 +66,7 @@ type Gate struct {
 	From      string
 	Command   []string
 	Timeout   time.Duration // of the command
+	Keys      []string      // public keys, relative to the project file: one of them has to have signed the code
 	Approvals int           // how many have to approve; 0 where it is another gate
 	Approvers []string      // who has to, all of them; nil: anybody
 }
@@ -90,6 +92,10 @@ type gateFile struct {
 	Command  []string `yaml:"command"`
 	Timeout  string   `yaml:"timeout"`
 	Approval approval `yaml:"approval"`
+
+	Signature *struct {
+		Keys []string `yaml:"keys"`
+	} `yaml:"signature"`
 }
 
 // approval is a number of people, or their names.
@@ -156,16 +162,20 @@ func readGates(list []gateFile, metrics []Metric, from string) ([]Gate, error) {
 
 func (g gateFile) read(metrics []Metric, from string) (Gate, error) {
 	kinds := 0
-	for _, given := range []bool{g.Metric != "", g.Command != nil, g.Approval.given} {
+	for _, given := range []bool{g.Metric != "", g.Command != nil, g.Approval.given, g.Signature != nil} {
 		if given {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		return Gate{}, errors.New("want one of metric, command and approval")
+		return Gate{}, errors.New("want one of metric, command, signature and approval")
 	}
 	out := Gate{Metric: g.Metric, Command: g.Command, Approvals: g.Approval.count, Approvers: g.Approval.names}
 	switch {
+	case g.Signature != nil && from == "":
+		return Gate{}, errors.New("signature is of an environment's gates: nothing about it changes from wave to wave")
+	case g.Signature != nil && (len(g.Signature.Keys) == 0 || slices.Contains(g.Signature.Keys, "")):
+		return Gate{}, errors.New("signature: want keys, the files of public keys")
 	case g.From != "" && (g.Metric == "" || from == ""):
 		return Gate{}, errors.New("from is of an environment's metric alone")
 	case g.Timeout != "" && g.Command == nil:
@@ -184,6 +194,9 @@ func (g gateFile) read(metrics []Metric, from string) (Gate, error) {
 		if out.From = from; g.From != "" {
 			out.From = g.From
 		}
+	}
+	if g.Signature != nil {
+		out.Keys = g.Signature.Keys
 	}
 	if g.Command != nil {
 		out.Timeout = CommandTimeout

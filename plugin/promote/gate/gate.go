@@ -1,10 +1,10 @@
 // Package gate asks whether a promotion is good enough: by what the code
-// itself reported, by a command, by people. Every gate leaves evidence, passed
+// itself reported, by a command, by who signed it, by people. Every gate leaves evidence, passed
 // or not; the release keeps that of those that passed.
 //
 // Invariants:
 //   - A metric that was never reported, or is NaN, refuses.
-//   - Metrics and commands are all asked, so that one run tells all that is
+//   - Metrics, commands and signatures are all asked, so that one run tells all that is
 //     wrong. People are asked last, when nothing else refuses.
 package gate
 
@@ -44,8 +44,12 @@ type Keeper struct {
 	// Sample finds what code reported of a metric in an environment; "": in
 	// the clusters of the wave. It returns one sample a cluster.
 	Sample func(ctx context.Context, metric, from string) ([]Sample, error)
+	// Carriers returns what holds the code of the digest Tree, with what is
+	// said of it.
+	Carriers func(ctx context.Context) ([]Carrier, error)
+	Tree     string
 	// Dir and Env are where commands run, and what they find in their
-	// environment beside this process's own.
+	// environment beside this process's own. Keys are relative to Dir.
 	Dir string
 	Env []string
 	// Approved are those who approved beforehand. Ask asks for one more name;
@@ -84,6 +88,12 @@ func (k *Keeper) Check(ctx context.Context, gates []project.Gate) ([]release.Gat
 			add(found...)
 		case g.Command != nil:
 			add(k.command(ctx, g))
+		case g.Keys != nil:
+			found, err := k.signature(ctx, g)
+			if err != nil {
+				return evidence, err
+			}
+			add(found)
 		}
 		if ctx.Err() != nil {
 			return evidence, context.Cause(ctx)

@@ -5,8 +5,8 @@ import "time"
 // Gate is a condition that was asked before something was applied, with the
 // evidence. Its JSON form is stable.
 type Gate struct {
-	Kind   string    `json:"kind"`           // metric, command or approval
-	Name   string    `json:"name"`           // the metric, the command line, or who has to approve
+	Kind   string    `json:"kind"`           // metric, command, signature or approval
+	Name   string    `json:"name"`           // the metric, the command line, the keys, or who has to approve
 	Wave   int       `json:"wave,omitempty"` // after which it was asked; 0: before all
 	Passed bool      `json:"passed"`
 	Detail string    `json:"detail"` // for people: "0.97, at least 0.9 is wanted"
@@ -15,6 +15,16 @@ type Gate struct {
 	Metric    *GateMetric `json:"metric,omitempty"`
 	Command   *GateResult `json:"command,omitempty"`
 	Approvers []string    `json:"approvers,omitempty"` // who said yes
+
+	Signatures []GateSignature `json:"signatures,omitempty"` // one an object that holds the code
+}
+
+// GateSignature is provenance that one of a gate's keys signed.
+type GateSignature struct {
+	Of     string `json:"of"`     // the object that holds the code
+	Digest string `json:"digest"` // of the signed document
+	Key    string `json:"key"`    // its file
+	KeyID  string `json:"keyID"`  // digest of its SubjectPublicKeyInfo
 }
 
 // GateMetric is where a value of a metric comes from.
