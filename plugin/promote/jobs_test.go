@@ -7,23 +7,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply/applytest"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
 func object(t *testing.T, text string) *unstructured.Unstructured {
 	t.Helper()
-	raw, err := yaml.YAMLToJSON([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	obj := &unstructured.Unstructured{}
-	if err := obj.UnmarshalJSON(raw); err != nil {
-		t.Fatal(err)
-	}
-	return obj
+	return applytest.Object(t, text)
 }
 
 const train = `{apiVersion: batch/v1, kind: Job, metadata: {name: train, namespace: ns}, spec: {completionMode: Indexed, completions: 2, parallelism: 2, template: {spec: {containers: [{name: c, image: one}]}}}}`
