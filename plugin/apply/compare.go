@@ -45,7 +45,7 @@ func Compare(from, to []*unstructured.Unstructured, same func(Ref) Ref) *Plan {
 	for _, obj := range from {
 		if rest := left[same(RefOf(obj))]; len(rest) > 0 && rest[0] == obj {
 			left[same(RefOf(obj))] = rest[1:]
-			plan.AddPrune(obj)
+			plan.AddFormer(Prune, obj, "")
 		}
 	}
 	return plan

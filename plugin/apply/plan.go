@@ -19,13 +19,17 @@ const (
 	// made anew. Whoever plans decides whether that may be.
 	Replace Action = "replace"
 	Prune   Action = "prune"
+	// What becomes of earlier runs of a workload, before its next run begins.
+	Await   Action = "await"   // it ends by itself, and nothing is written to it
+	Suspend Action = "suspend" // its pods end, and it may go on later
+	Kill    Action = "kill"    // it is deleted with its pods
 )
 
 // Change is one object of a plan.
 type Change struct {
 	Action Action
 	Ref    Ref
-	// Want is the object as it is applied; nil for Prune.
+	// Want is the object as it is applied; nil for a Former.
 	Want *unstructured.Unstructured
 	// Live is the object as it is; nil for Create, and for an object that its
 	// receipt proved unchanged.
@@ -33,6 +37,8 @@ type Change struct {
 	// Result is the object as the server says it will be; nil where that
 	// was not asked.
 	Result *unstructured.Unstructured
+	// Reason says why, where that is not plain: of an earlier run.
+	Reason string
 	// Unverified says what was done in place of asking the server, "" when it was
 	// asked.
 	Unverified string
@@ -46,6 +52,16 @@ type Change struct {
 	Immutable []string
 	// receipt is what proved the object unchanged.
 	receipt *Receipt
+}
+
+// Former says whether the object is none of those that are applied: it was
+// there before, and gives way.
+func (change *Change) Former() bool {
+	switch change.Action {
+	case Prune, Await, Suspend, Kill:
+		return true
+	}
+	return false
 }
 
 // Plan is what would happen to each object, in the order of stages.
@@ -66,7 +82,7 @@ func (p *Plan) Count(a Action) int {
 }
 
 // Writes says whether anything would be written.
-func (p *Plan) Writes() bool { return p.Count(Unchanged) != len(p.Changes) }
+func (p *Plan) Writes() bool { return p.Count(Unchanged)+p.Count(Await) != len(p.Changes) }
 
 // Summary is the plan in a line: "3 created, 1 changed, 5 unchanged".
 func (p *Plan) Summary() string {
@@ -81,6 +97,9 @@ func (p *Plan) Summary() string {
 		{Replace, "replaced", false},
 		{Unchanged, "unchanged", true},
 		{Prune, "pruned", false},
+		{Await, "awaited", false},
+		{Suspend, "suspended", false},
+		{Kill, "killed", false},
 	} {
 		if n := p.Count(item.action); n > 0 || item.always {
 			parts = append(parts, fmt.Sprintf("%d %s", n, item.word))
@@ -101,9 +120,9 @@ func (p *Plan) Immutables() []error {
 	return errs
 }
 
-// AddPrune adds the deletion of a live object to the plan.
-func (p *Plan) AddPrune(live *unstructured.Unstructured) {
-	p.Changes = append(p.Changes, Change{Action: Prune, Ref: RefOf(live), Live: live})
+// AddFormer adds what becomes of a live object that is not applied.
+func (p *Plan) AddFormer(a Action, live *unstructured.Unstructured, reason string) {
+	p.Changes = append(p.Changes, Change{Action: a, Ref: RefOf(live), Live: live, Reason: reason})
 }
 
 // Split returns the plan in two: the changes that pick says yes to, and the

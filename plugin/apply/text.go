@@ -49,6 +49,8 @@ func (p *Plan) text(c Change) (string, error) {
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "%s %s", c.Action, c.Ref)
 	switch {
+	case c.Reason != "":
+		fmt.Fprintf(&head, " (%s)", c.Reason)
 	case c.Unverified != "":
 		fmt.Fprintf(&head, " (%s)", c.Unverified)
 	case len(c.Immutable) > 0:
@@ -57,7 +59,7 @@ func (p *Plan) text(c Change) (string, error) {
 		head.WriteString(" (fields that kubectl apply set and the bundle does not have are removed)")
 	}
 	head.WriteByte('\n')
-	if c.Action == Prune {
+	if c.Former() {
 		return head.String(), nil
 	}
 	after := c.Result

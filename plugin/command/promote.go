@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +27,7 @@ type PromotionOptions struct {
 	DryRun   bool
 	Timeout  time.Duration
 	Grace    time.Duration
+	Replace  string
 	Adopt    []string
 	Prune    []string
 	PruneMax int // percent of the inventory
@@ -74,8 +77,8 @@ configMap; layer, then configMap unless the file says otherwise. Mounted code is
 read-only: a program that wrote beside its code under dev is refused.
 
 A Job gets a name made of what it runs, so that another template is another run
-and the same one is none. An earlier Job that still runs is left running; a
-finished one stays for two releases. Namespaces, CRDs and volume claims are
+and the same one is none. An earlier Job that still runs is left running, unless
+--replace says that it gives way; a finished one stays for two releases. Namespaces, CRDs and volume claims are
 never pruned unasked. Objects that no release made are refused, and so are fields
 that another manager owns, unless --take-over names him. The same bundle again
 writes nothing.
@@ -138,8 +141,10 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 	addEnvironment(cmd, &o.To)
 	cmd.Flags().BoolVarP(&o.Yes, "yes", "y", false, "do not ask before the cluster is changed")
 	cmd.Flags().BoolVar(&o.DryRun, "dry-run", false, "show what would change, and push and apply nothing")
-	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long the workloads may take to be where they should be")
+	cmd.Flags().DurationVar(&o.Timeout, "timeout", 10*time.Minute, "how long the workloads may take to be where they should be, and before that earlier runs to give way")
 	cmd.Flags().DurationVar(&o.Grace, "unschedulable-grace", apply.DefaultGrace, "how long a pod may fit on no node; more where nodes are made on demand")
+	cmd.Flags().StringVar(&o.Replace, "replace", string(promote.ReplaceKeep), "what becomes of earlier runs of a workload that have not ended: keep (they run on), after-finish (wait for their end before anything is applied), suspend (they go on when their release comes back) or kill (delete them)")
+	completeWords(cmd, "replace", promote.Replacements...)
 	cmd.Flags().StringArrayVar(&o.Adopt, "adopt", nil, "Kind/name of an object that exists and becomes the release's; may be repeated")
 	cmd.Flags().StringArrayVar(&o.Prune, "prune-also", nil, "Kind/name of an object that left the bundle and would be kept, such as a running Job; may be repeated")
 	cmd.Flags().IntVar(&o.PruneMax, "prune-max", 30, "how many percent of the release's objects may be deleted because they left the bundle; three may always")
@@ -204,6 +209,9 @@ func (o *PromotionOptions) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("--until %s: %s or %s, please", o.Until, apply.UntilStarted, apply.UntilComplete))
 	}
+	if o.Replace != "" && !slices.Contains(promote.Replacements, o.Replace) {
+		errs = append(errs, fmt.Errorf("--replace %s: %s, please", o.Replace, strings.Join(promote.Replacements, ", ")))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return explain.Usagef("%w", err)
 	}
@@ -221,7 +229,7 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production,
 		return nil, err
 	}
 	for _, p := range all {
-		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, PruneMax: o.PruneMax, TakeOver: o.TakeOver, Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: apply.Until(o.Until)}}
+		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, PruneMax: o.PruneMax, TakeOver: o.TakeOver, Replace: promote.Replacement(o.Replace), Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: apply.Until(o.Until)}}
 	}
 	return all, nil
 }

@@ -110,6 +110,7 @@ type planView struct {
 type changeView struct {
 	Action     apply.Action `json:"action"`
 	Object     apply.Ref    `json:"object"`
+	Reason     string       `json:"reason,omitempty"` // of what becomes of an earlier run
 	Unverified string       `json:"unverified,omitempty"`
 }
 
@@ -145,7 +146,7 @@ func viewPlan(plan *promote.Plan) (planView, []string) {
 	}
 	var names []string
 	for _, c := range changes.Changes {
-		view.Changes = append(view.Changes, changeView{c.Action, c.Ref, c.Unverified})
+		view.Changes = append(view.Changes, changeView{c.Action, c.Ref, c.Reason, c.Unverified})
 		if c.Action != apply.Unchanged {
 			names = append(names, c.Ref.Short())
 		}

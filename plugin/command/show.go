@@ -123,6 +123,9 @@ func (v releaseView) table(w io.Writer) error {
 	for _, g := range v.Gates {
 		line("gate", fmt.Sprintf("%s %s: %s", g.Kind, g.Name, g.Detail))
 	}
+	for _, r := range v.Replaced {
+		line("replaced", fmt.Sprintf("%s: %s", r.Object, r.How))
+	}
 	line("who", v.Who)
 	line("when", v.When.Format(time.RFC3339))
 	line("where", fmt.Sprintf("%s, namespace %s, %s", v.Context, v.Namespace, v.Server))

@@ -185,6 +185,11 @@ var promoteEntries = []Entry{
 		Long: "promote --from found that the release of the other environment does not hold what the target's overlay needs: an image for each container that runs the code, or the code that its record names. Nothing was written.",
 	},
 	{
+		ID: "PRO-024", Exit: ExitPrecondition, Match: As[*promote.NotSuspendableError](),
+		Next: Text("--replace after-finish, or --replace kill"),
+		Long: "--replace suspend holds back earlier runs that have not ended, by the field that their kind has for it. Some cannot be held back so: a Volcano Job, which has no such field; a RayJob that keeps its cluster; and what Kueue queues, because Kueue lets it go on. Nothing was written.",
+	},
+	{
 		ID: "PRO-074", Exit: ExitPrecondition, Match: As[*promote.PruneLimitError](),
 		Next: From(func(e *promote.PruneLimitError) string {
 			return fmt.Sprintf("kubectl ai render -e ENVIRONMENT -o name; if they are meant to go, --prune-max %d", e.Needed())
@@ -282,6 +287,11 @@ there first.`,
 			return fmt.Sprintf("give it another name in the bundle, or: kubectl delete %s %s", e.Ref.Kind, e.Ref.Name)
 		}),
 		Long: "Kubernetes does not change this field of a live object. Nothing is deleted and made anew unasked. Jobs do not meet this: another template is another Job.",
+	},
+	{
+		ID: "APPLY-008", Exit: ExitFailed, Match: Is(apply.ErrResumed),
+		Next: Text("see who manages it: kubectl get --show-managed-fields -o yaml; then repeat with --replace kill or after-finish"),
+		Long: "--replace suspend held an earlier run back, and something let it go on before its pods had ended, such as a queue that manages all Jobs. The next run was not begun, because it could find no place.",
 	},
 	{
 		ID: "APPLY-007", Exit: ExitTimeout, Match: As[*apply.TimeoutError](),

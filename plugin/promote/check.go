@@ -28,6 +28,9 @@ func (p *Promoter) check(plan *Plan, b Bundle) *preflight.Check {
 		Read: plan.read, Known: map[apply.Ref]bool{}, Adopt: p.Options.Adopt, Pushed: b.Pushed,
 		NodesOnDemand: p.Options.Wait.Grace > apply.DefaultGrace,
 	}
+	for _, f := range plan.earlier {
+		c.Leaving = append(c.Leaving, f.live)
+	}
 	wanted := map[apply.Ref]bool{}
 	for _, obj := range plan.objects {
 		wanted[apply.RefOf(obj)] = true

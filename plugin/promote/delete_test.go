@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -19,12 +18,9 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply/applytest"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
-
-type mapper struct{ meta.RESTMapper }
-
-func (mapper) Reset() {}
 
 type silence struct{}
 
@@ -35,33 +31,9 @@ func (silence) End(error)           {}
 // cluster is one that holds objects, and a promoter for it.
 func cluster(t *testing.T, objects ...*unstructured.Unstructured) (*Promoter, *fake.FakeDynamicClient) {
 	t.Helper()
-	m := meta.NewDefaultRESTMapper([]schema.GroupVersion{{Version: "v1"}, {Group: "apps", Version: "v1"}, {Group: "example.org", Version: "v1"}, {Group: "apiextensions.k8s.io", Version: "v1"}})
-	lists := map[schema.GroupVersionResource]string{{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}: "LeaseList"}
-	for gvk, scope := range map[schema.GroupVersionKind]meta.RESTScope{
-		{Version: "v1", Kind: "Namespace"}:                                               meta.RESTScopeRoot,
-		{Version: "v1", Kind: "ConfigMap"}:                                               meta.RESTScopeNamespace,
-		{Version: "v1", Kind: "Secret"}:                                                  meta.RESTScopeNamespace,
-		{Version: "v1", Kind: "PersistentVolumeClaim"}:                                   meta.RESTScopeNamespace,
-		{Group: "apps", Version: "v1", Kind: "StatefulSet"}:                              meta.RESTScopeNamespace,
-		{Group: "example.org", Version: "v1", Kind: "Widget"}:                            meta.RESTScopeNamespace,
-		{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"}: meta.RESTScopeRoot,
-	} {
-		m.Add(gvk, scope)
-		resource, _ := meta.UnsafeGuessKindToResource(gvk)
-		lists[resource] = gvk.Kind + "List"
-	}
-	var initial []runtime.Object
-	for _, obj := range objects {
-		initial = append(initial, obj)
-	}
-	d := fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists, initial...)
-	d.PrependReactor("create", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
-		obj := a.(clienttesting.CreateAction).GetObject().(*unstructured.Unstructured)
-		obj.SetResourceVersion("1") // as servers do
-		return false, nil, nil
-	})
+	d, m := applytest.New(t, objects...)
 	return &Promoter{
-		Cluster:  &apply.Client{Dynamic: d, Mapper: mapper{m}},
+		Cluster:  &apply.Client{Dynamic: d, Mapper: m},
 		Store:    &release.Store{Client: d, Project: "digits", Namespace: "ns"},
 		Target:   Target{Project: "digits", Namespace: "ns"},
 		Reporter: silence{},
@@ -253,7 +225,7 @@ func TestSettleKeepsWhatIsKnownOfObjectsThatWereNotReached(t *testing.T) {
 	}
 	r := &run{Promoter: p, plan: plan, receipts: map[apply.Ref]apply.Receipt{ref("reached"): {UID: "new"}}}
 	r.begin()
-	r.settle(nil)
+	r.settle()
 	got := map[string]string{}
 	for _, e := range plan.state.Inventory {
 		got[e.Name] = fmt.Sprintf("%s %d %v", e.UID, e.Release, e.Made)

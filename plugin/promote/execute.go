@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +27,8 @@ type run struct {
 	record   release.Record
 	lock     *release.Lock
 	receipts map[apply.Ref]apply.Receipt
-	recorded bool // by the run before, which died: the inventory is what is left to write
+	gone     map[apply.Ref]bool // that the plan said would go
+	recorded bool               // by the run before, which died: the inventory is what is left to write
 }
 
 // Execute does what the plan says, under the project's lock: apply, wait,
@@ -37,7 +40,7 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	if recorded {
 		plan.Revision = plan.state.Current
 	}
-	r := &run{Promoter: p, plan: plan, recorded: recorded, receipts: map[apply.Ref]apply.Receipt{}, record: release.Record{
+	r := &run{Promoter: p, plan: plan, recorded: recorded, receipts: map[apply.Ref]apply.Receipt{}, gone: map[apply.Ref]bool{}, record: release.Record{
 		APIVersion: release.APIVersion, Kind: release.Kind,
 		Project: p.Target.Project, Environment: p.Target.Environment, Namespace: p.Target.Namespace,
 		Revision: plan.Revision, BundleDigest: plan.Bundle, TreeDigest: plan.Tree, Images: plan.Images, Evidence: plan.Evidence, Gates: plan.Gates,
@@ -67,7 +70,18 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	if err := p.Store.Save(ctx, plan.state); err != nil {
 		return r.record, causeOf(ctx, err)
 	}
+	if err := r.await(ctx); err != nil {
+		return r.fail(ctx, err)
+	}
+	// Earlier runs give way when all that the next ones need is there.
+	runs, rest := rest.Split(func(c apply.Change) bool { return isRun(c.Ref) })
 	if err := r.apply(ctx, rest); err != nil {
+		return r.fail(ctx, err)
+	}
+	if err := r.displace(ctx); err != nil {
+		return r.fail(ctx, err)
+	}
+	if err := r.apply(ctx, runs); err != nil {
 		return r.fail(ctx, err)
 	}
 	if r.record.Workloads, err = p.wait(ctx, plan); err != nil {
@@ -79,7 +93,8 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	}
 	r.record.Status = release.Deployed
 	plan.state.Current, plan.state.Bundle, plan.state.Unpruned = plan.Revision, plan.Bundle, pruneErr != nil
-	r.settle(gone)
+	maps.Copy(r.gone, gone)
+	r.settle()
 	if err := r.write(ctx); err != nil {
 		return r.record, causeOf(ctx, err)
 	}
@@ -129,17 +144,25 @@ func (r *run) begin() {
 		known[e.Ref] = true
 	}
 	for _, c := range r.plan.Changes.Changes {
-		if c.Action == apply.Prune || known[c.Ref] {
+		if c.Former() || known[c.Ref] {
 			continue
 		}
 		made := c.Action == apply.Create || c.Live != nil && c.Live.GetLabels()[release.PartOf] == r.id()
 		state.Inventory = append(state.Inventory, release.Entry{Ref: c.Ref, Release: r.plan.Revision, Made: made && isNamespace(c.Ref)})
 	}
+	// A run that is killed did not end and was not taken by its TTL. The next
+	// promotion has to know that, also when this one dies.
+	for _, c := range r.plan.Changes.Changes {
+		if c.Action == apply.Kill {
+			at := slices.IndexFunc(state.Inventory, func(e release.Entry) bool { return e.Ref == c.Ref })
+			state.Inventory[at].Receipt = apply.Receipt{}
+		}
+	}
 }
 
 // settle brings the inventory to what is there now. What was not reached keeps
 // what is known of it.
-func (r *run) settle(gone map[apply.Ref]bool) {
+func (r *run) settle() {
 	state := r.plan.state
 	before := make(map[apply.Ref]release.Entry, len(state.Inventory))
 	for _, e := range state.Inventory {
@@ -149,7 +172,7 @@ func (r *run) settle(gone map[apply.Ref]bool) {
 	var inventory []release.Entry
 	seen := map[apply.Ref]bool{}
 	for _, c := range r.plan.Changes.Changes {
-		if c.Action == apply.Prune {
+		if c.Former() {
 			continue
 		}
 		e := before[c.Ref]
@@ -164,8 +187,8 @@ func (r *run) settle(gone map[apply.Ref]bool) {
 	for _, k := range r.plan.Kept {
 		stays[k.Entry.Ref] = true
 	}
-	for _, f := range r.plan.prune {
-		stays[f.entry.Ref] = !gone[f.entry.Ref]
+	for _, f := range slices.Concat(r.plan.prune, r.plan.earlier) {
+		stays[f.entry.Ref] = !r.gone[f.entry.Ref]
 	}
 	for _, e := range state.Inventory {
 		if !seen[e.Ref] && stays[e.Ref] {
@@ -187,7 +210,7 @@ func (r *run) fail(ctx context.Context, cause error) (release.Record, error) {
 	if lockErr := r.lock.Renew(ctx); lockErr != nil {
 		return r.record, errors.Join(err, fmt.Errorf("it is not recorded: %w", lockErr))
 	}
-	r.settle(nil)
+	r.settle()
 	if writeErr := r.write(ctx); writeErr != nil {
 		return r.record, errors.Join(err, writeErr)
 	}

@@ -42,11 +42,16 @@ type Options struct {
 	// TakeOver names field managers whose fields become the release's where they
 	// conflict.
 	TakeOver []string
+	// Replace says what becomes of earlier runs that have not ended; "":
+	// ReplaceKeep.
+	Replace Replacement
 	// Rerun runs finished Jobs again under a name of their own.
 	Rerun bool
 	// Timeout bounds the wait for the workloads; 0: none.
 	Timeout time.Duration
 	Wait    apply.WaitOptions
+
+	replaceOnly map[apply.Ref]bool // nil: all earlier runs
 }
 
 // Promoter promotes bundles of one project to one target.
@@ -89,6 +94,7 @@ type Plan struct {
 	manifests []byte
 	starts    bool // something may start processes
 	prune     []former
+	earlier   []former // runs that have not ended, and give way
 	state     *release.State
 	entries   map[apply.Ref]release.Entry // of the state's inventory
 	members   *apply.Members
@@ -131,6 +137,9 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	if err := p.prepare(ctx, plan, b); err != nil {
 		return nil, err
 	}
+	if err := p.findEarlier(ctx, plan); err != nil {
+		return nil, err
+	}
 	check := p.check(plan, b)
 	if plan.Report, err = check.Run(ctx); err != nil {
 		return plan, err
@@ -146,6 +155,8 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	if err != nil {
 		return plan, err
 	}
+	p.yield(plan)
+	formers = p.withoutKilled(plan, formers)
 	plan.prune, plan.Kept = selectPrune(formers, plan.Revision, p.Options.PruneAlso)
 	if err := limitPrune(plan.prune, state, plan.objects, p.Options); err != nil {
 		return plan, err
@@ -155,8 +166,9 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 		// release: the same bundle again writes nothing.
 		plan.prune, plan.Kept = onlyAsked(formers, p.Options.PruneAlso)
 	}
+	p.reasonsOf(plan)
 	for _, f := range plan.prune {
-		plan.Changes.AddPrune(f.live)
+		plan.Changes.AddFormer(apply.Prune, f.live, "")
 	}
 	return plan, nil
 }
@@ -172,7 +184,8 @@ func (p *Promoter) prepare(ctx context.Context, plan *Plan, b Bundle) error {
 			return err
 		}
 	}
-	if err := p.renew(ctx, plan, b.RollbackTo > 0 && !b.Restore || p.Options.Rerun); err != nil {
+	live, err := p.renew(ctx, plan, b.RollbackTo > 0 && !b.Restore || p.Options.Rerun)
+	if err != nil {
 		return err
 	}
 	if err := p.withNamespace(ctx, plan); err != nil {
@@ -181,14 +194,16 @@ func (p *Promoter) prepare(ctx context.Context, plan *Plan, b Bundle) error {
 	own(plan.objects, p.Target.Project, p.id())
 	apply.Sort(plan.objects)
 	plan.Bundle = release.BundleDigest(plan.objects)
-	var err error
-	plan.manifests, err = release.Manifests(plan.objects)
-	return err
+	if plan.manifests, err = release.Manifests(plan.objects); err != nil {
+		return err
+	}
+	return resume(plan, live)
 }
 
 // renew looks at the Jobs of the release that exist already under their names:
-// those that are done run again when that is asked for.
-func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) error {
+// those that are done run again when that is asked for. It returns all that it
+// found.
+func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) (map[apply.Ref]*unstructured.Unstructured, error) {
 	var jobs []apply.Ref
 	for _, obj := range plan.objects {
 		if ref := apply.RefOf(obj); isRun(ref) {
@@ -197,10 +212,10 @@ func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) error {
 	}
 	found, err := plan.members.Find(ctx, jobs)
 	if apierrors.IsForbidden(err) {
-		return nil // preflight says so
+		return nil, nil // preflight says so
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	done := map[apply.Ref]bool{}
 	for _, ref := range jobs {
@@ -221,7 +236,7 @@ func (p *Promoter) renew(ctx context.Context, plan *Plan, again bool) error {
 	if again {
 		rerun(plan.objects, done, plan.Revision)
 	}
-	return nil
+	return found, nil
 }
 
 // withNamespace adds the environment's namespace to the objects when it is
@@ -265,7 +280,7 @@ func (p *Promoter) options(state *release.State) apply.Options {
 		Owned: func(ref apply.Ref, live metav1.Object) bool {
 			return owned(ref, live, uids[ref].UID, p.id(), p.Options.Adopt)
 		},
-		TakeOver: p.Options.TakeOver,
+		TakeOver: append(slices.Clone(p.Options.TakeOver), suspender),
 	}
 }
 

@@ -192,6 +192,8 @@ func reasonToKeep(f former, number int) string {
 	case ref.Group == "" && (ref.Kind == "Namespace" || ref.Kind == "PersistentVolumeClaim" || ref.Kind == "PersistentVolume"),
 		ref.Group == "apiextensions.k8s.io":
 		return "a " + ref.Kind + " is never pruned unasked"
+	case isRun(ref) && suspendedByUs(f.live):
+		return "it is suspended, and goes on when its release comes back"
 	case isRun(ref) && !apply.Finished(f.live):
 		return "it still runs"
 	case isRun(ref) && f.entry.Release > number-keepFinished:

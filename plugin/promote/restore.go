@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
@@ -38,8 +40,8 @@ type Restored struct {
 // the plan was made, is applied again from its record, and Jobs that the plan
 // made are removed though they may run. Jobs of the former release that are
 // done stay done. Where nothing was there before (to is 0) all that the plan
-// made is removed but volume claims, namespaces and CRDs. It returns a
-// *RestoreError.
+// made is removed but volume claims, namespaces and CRDs. Runs that the plan
+// suspended go on, when its own are gone. It returns a *RestoreError.
 func (p *Promoter) Restore(ctx context.Context, plan *Plan, to int, cause error) (Restored, error) {
 	again := *p
 	again.Options.Rerun, again.Options.PruneAlso = false, nil
@@ -54,12 +56,19 @@ func (p *Promoter) Restore(ctx context.Context, plan *Plan, to int, cause error)
 			again.Options.PruneAlso = append(again.Options.PruneAlso, c.Ref.Short())
 		}
 	}
+	again.Options.Replace = ReplaceKeep
+	if p.Options.Replace == ReplaceSuspend || p.Options.Replace == ReplaceKill {
+		again.Options.Replace, again.Options.replaceOnly = ReplaceKill, made
+	}
 	var out Restored
 	var err error
 	if to == 0 {
 		out, err = again.remove(ctx, made, cause)
 	} else {
 		out.Record, err = again.reapply(ctx, to)
+	}
+	if err == nil && p.Options.Replace == ReplaceSuspend {
+		err = p.resumeAll(ctx, plan.earlier)
 	}
 	if err != nil {
 		return out, &RestoreError{Environment: p.Target.Environment, Revision: to, Err: err}
@@ -77,6 +86,32 @@ func (p *Promoter) reapply(ctx context.Context, revision int) (release.Record, e
 		return release.Record{}, err
 	}
 	return p.Execute(ctx, plan)
+}
+
+// resumeAll lets runs go on that were suspended and are not of the release
+// that came back.
+func (p *Promoter) resumeAll(ctx context.Context, earlier []former) error {
+	if len(earlier) == 0 {
+		return nil
+	}
+	ctx, lock, err := p.lock(ctx, "rollback")
+	if err != nil {
+		return err
+	}
+	defer lock.Release(ctx)
+	for _, f := range earlier {
+		live, err := p.Cluster.Get(ctx, f.entry.Ref)
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return &apply.ObjectError{Action: "read", Ref: f.entry.Ref, Err: err}
+		case live.GetUID() == f.live.GetUID() && suspendedByUs(live):
+			if _, err := p.suspend(ctx, live, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // remove deletes what a first release made.

@@ -32,12 +32,17 @@ func (p *Promoter) Soak(ctx context.Context, plan *Plan, d time.Duration) error 
 	return err
 }
 
-func (p *Promoter) watch(ctx context.Context, plan *Plan, o apply.WaitOptions, timeout time.Duration) ([]apply.Standing, error) {
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
+// within bounds a wait; 0 does not.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return ctx, func() {}
 	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+func (p *Promoter) watch(ctx context.Context, plan *Plan, o apply.WaitOptions, timeout time.Duration) ([]apply.Standing, error) {
+	ctx, cancel := within(ctx, timeout)
+	defer cancel()
 	o.PodSelector = release.ProjectLabel + "=" + p.Target.Project
 	var standings []apply.Standing
 	o.Seen = func(s apply.Standing) {

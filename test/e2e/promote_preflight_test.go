@@ -199,6 +199,15 @@ subjects: [{kind: ServiceAccount, name: default}]
 		passes("rollback", "--to-release", "1", "--yes")
 		kubectl(t, productionName, "get", "configmap", "settings", "-n", ns)
 	})
+	t.Run("replace", func(t *testing.T) {
+		for i, how := range []string{"suspend", "kill"} {
+			save(t, filepath.Join(dir, "src/generation.txt"), fmt.Sprintf("generation %d\n", i+7))
+			passes("promote", "--unproven", "--yes", "--replace", how)
+		}
+		if left := kubectl(t, productionName, "get", "jobs", "-n", ns, "-o", "name"); strings.Count(left, "job.batch/") != 1 {
+			t.Errorf("left are %s", left)
+		}
+	})
 	t.Run("without any one verb preflight refuses", func(t *testing.T) {
 		for _, c := range [][2]string{
 			{"jobs", "create"},

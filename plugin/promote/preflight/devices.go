@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 )
 
@@ -39,7 +40,7 @@ func (c *Check) devices(v *view) Report {
 	}
 	// Karpenter marks the nodes that it makes.
 	onDemand := c.NodesOnDemand || slices.ContainsFunc(v.nodes, func(n corev1.Node) bool { return n.Labels["karpenter.sh/nodepool"] != "" })
-	return append(report, fit(v.nodes, v.running, gangs, replaced(v.pods), onDemand)...)
+	return append(report, fit(v.nodes, v.running, gangs, c.frees(v), onDemand)...)
 }
 
 func gangOf(p *podSet, pod *corev1.Pod) gang {
@@ -66,6 +67,32 @@ func (c *Check) priority(v *view, p *podSet) int32 {
 		}
 	}
 	return 0
+}
+
+// frees says which running pods will have gone: those of workloads that the
+// promotion replaces, and of runs that give way.
+func (c *Check) frees(v *view) func(*corev1.Pod) bool {
+	updated, leaving := replaced(v.pods), c.leaves()
+	return func(pod *corev1.Pod) bool { return updated(pod) || leaving(pod) }
+}
+
+// leaves says which pods are those of earlier runs that give way.
+func (c *Check) leaves() func(*corev1.Pod) bool {
+	selectors := make([]labels.Selector, len(c.Leaving))
+	for i, run := range c.Leaving {
+		selectors[i] = labels.Nothing()
+		if s, err := labels.Parse(apply.PodSelector(run)); err == nil && !s.Empty() {
+			selectors[i] = s
+		}
+	}
+	return func(pod *corev1.Pod) bool {
+		for i, s := range selectors {
+			if pod.Namespace == c.Leaving[i].GetNamespace() && s.Matches(labels.Set(pod.Labels)) {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // replaced says which running pods the promotion replaces: those that a

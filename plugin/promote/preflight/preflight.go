@@ -149,6 +149,8 @@ type Check struct {
 	Known map[apply.Ref]bool
 	// Former are objects of the inventory that left the bundle.
 	Former []apply.Ref
+	// Leaving are earlier runs whose pods have ended when the new ones begin.
+	Leaving []*unstructured.Unstructured
 	// Adopt names objects, as Kind/name, that may belong to another tool.
 	Adopt []string
 	// Pushed are image references that this promotion pushes: they are in no

@@ -22,7 +22,8 @@ func (c *Check) isNew(v *view, obj *unstructured.Unstructured) bool {
 
 // quota adds what is new, pods × parallelism and objects, to what each
 // ResourceQuota says is used. A dry run does not see the pods of a workload.
-// Workloads that are there already count for nothing: their pods are used.
+// Workloads that are there already count for nothing: their pods are used. Pods
+// of earlier runs that give way are not, when the new ones come.
 func (c *Check) quota(v *view) Report {
 	report := v.blinded(CheckQuota)
 	for _, ns := range c.namespacesWanted() {
@@ -51,6 +52,13 @@ func (c *Check) within(v *view, q *corev1.ResourceQuota) Report {
 		}
 		capacity.Add(need, capacity.Usage(pod), p.pods)
 	}
+	leaves := c.leaves()
+	freed := corev1.ResourceList{}
+	for i := range v.running {
+		if pod := &v.running[i]; pod.Namespace == q.Namespace && leaves(pod) && capacity.InScope(q, pod) {
+			capacity.Add(freed, capacity.Usage(pod), 1)
+		}
+	}
 	if !capacity.Scoped(q) {
 		for _, obj := range c.Objects {
 			s, ok := v.resources[obj.GroupVersionKind()]
@@ -74,7 +82,8 @@ func (c *Check) within(v *view, q *corev1.ResourceQuota) Report {
 		if wanted.IsZero() {
 			continue
 		}
-		used := q.Status.Used[name]
+		used := q.Status.Used[name].DeepCopy()
+		used.Sub(freed[name])
 		sum := used.DeepCopy()
 		sum.Add(wanted)
 		if sum.Cmp(hard) <= 0 {

@@ -28,6 +28,25 @@ func scope(s corev1.ResourceQuotaScope, op corev1.ScopeSelectorOperator, values 
 	}
 }
 
+// What earlier runs hold is free when they give way, and only then.
+func TestEarlierRunsThatGiveWayLeaveRoom(t *testing.T) {
+	job := map[string]string{"job-name": "j-01234567"}
+	for _, leaves := range []bool{false, true} {
+		c, v := seen(t, fourGPUs)
+		v.nodes = []corev1.Node{node("n", 4, nil)}
+		v.running = []corev1.Pod{holder("n", 3, job), holder("n", 0, nil)}
+		v.quotas["ns"] = quotaOf(amounts("requests.nvidia.com/gpu", "4"), amounts("requests.nvidia.com/gpu", "3"), nil)
+		if leaves {
+			c.Leaving = append(c.Leaving, object(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: j-01234567}}`))
+			expect(t, c.quota(v))
+			expect(t, c.devices(v), "info free: 4 nvidia.com/gpu")
+			continue
+		}
+		expect(t, c.quota(v), "error 3 of 4 is used: 3 short")
+		expect(t, c.devices(v), "error held by ns/holder (3)")
+	}
+}
+
 func TestQuota(t *testing.T) {
 	claim := `{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d}, spec: {storageClassName: fast, resources: {requests: {storage: 10Gi}}}}`
 	const besteffort = `{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {template: {spec: {containers: [{name: c, image: i}]}}}}`

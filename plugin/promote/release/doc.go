@@ -101,6 +101,8 @@ type Record struct {
 	Gates      []Gate            `json:"gates,omitempty"`      // that it passed
 	Workloads  []apply.Standing  `json:"workloads,omitempty"`  // as they stood at the end
 	RollbackTo int               `json:"rollbackTo,omitempty"` // the release whose manifests these are
+	// Replaced are earlier runs that gave way to the runs of this release.
+	Replaced []Replaced `json:"replaced,omitempty"`
 	// From is the environment and the number of the release that this one
 	// brought here, such as staging/12.
 	From    string    `json:"from,omitempty"`
@@ -108,6 +110,12 @@ type Record struct {
 	Context string    `json:"context"`
 	Server  string    `json:"server"`
 	When    time.Time `json:"when"`
+}
+
+// Replaced is an earlier run that had not ended, and what became of it.
+type Replaced struct {
+	Object apply.Ref `json:"object"`
+	How    string    `json:"how"` // after-finish, suspend or kill
 }
 
 // Entry is an object of the inventory.
