@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 
@@ -48,7 +49,7 @@ func (i loadedImages) bring(ctx context.Context, refs []string, progress *term.P
 	}
 	// Nobody wants to push what is at hand; what is not, the nodes pull.
 	for _, ref := range refs {
-		err := image.LoadFromEngine(ctx, i.engine, i.cluster.Nodes, ref)
+		err := i.load(ctx, ref)
 		var absent *image.NotFoundError
 		if errors.As(err, &absent) {
 			progress.Note("image %s is not on this machine: the nodes pull it", ref)
@@ -59,6 +60,19 @@ func (i loadedImages) bring(ctx context.Context, refs []string, progress *term.P
 		}
 	}
 	return img.Ref, nil
+}
+
+// load brings an image of the engine into the nodes that lack it, or the one
+// that this build carries. It returns *image.NotFoundError.
+func (i loadedImages) load(ctx context.Context, ref string) error {
+	if !programimage.Services.Names(ref) {
+		return image.LoadFromEngine(ctx, i.engine, i.cluster.Nodes, ref)
+	}
+	img, err := programimage.Services.Build(i.payload, i.engine.Arch)
+	if err != nil {
+		return err
+	}
+	return image.LoadImage(ctx, i.cluster.Nodes, img)
 }
 
 // entrypoint asks the engine, where images that were built or loaded on this
@@ -99,7 +113,10 @@ type pulledImages struct {
 	payload fs.FS
 }
 
-func (i pulledImages) bring(_ context.Context, _ []string, progress *term.Progress) (string, error) {
+func (i pulledImages) bring(_ context.Context, refs []string, progress *term.Progress) (string, error) {
+	if n := slices.IndexFunc(refs, programimage.Services.Names); n >= 0 {
+		return "", &programimage.LocalError{Image: refs[n], Context: i.context}
+	}
 	if i.agent == "" {
 		return "", &programimage.MissingError{Context: i.context}
 	}

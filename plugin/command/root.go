@@ -75,6 +75,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		NewCmdTargets(f),
 		NewCmdWhyIgnored(f),
 		NewCmdAgent(f),
+		NewCmdServices(f),
 		newCmdExplain(f),
 		newCmdVersion(f),
 	)

@@ -8,7 +8,6 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
-	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
 
 // SandboxLoadOptions are the arguments of `sandbox load`.
@@ -24,8 +23,12 @@ func newCmdSandboxLoad(f *Factory) *cobra.Command {
 		Short: "Bring images of the container engine into a sandbox",
 		Long: `Bring images that the container engine of this machine has into all nodes of a
 sandbox, without a registry. Nodes that have an image already are passed over.
-Pods use it when their imagePullPolicy is IfNotPresent or Never.`,
-		Example: "  kubectl ai sandbox load my-runtime:1 my-tools:2",
+Pods use it when their imagePullPolicy is IfNotPresent or Never.
+
+kubectl-ai/services:local is in no engine: kubectl ai carries it. Local twins of
+services run it, and dev loads it by itself.`,
+		Example: `  kubectl ai sandbox load my-runtime:1 my-tools:2
+  kubectl ai sandbox load kubectl-ai/services:local`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return explain.Usagef("%s takes the images to load\nsee: %[1]s --help", cmd.CommandPath())
@@ -56,7 +59,7 @@ func (o *SandboxLoadOptions) Run(ctx context.Context, f *Factory) error {
 	}
 	for _, ref := range o.Images {
 		s.Reporter.Start("Load image " + ref)
-		err := image.LoadFromEngine(ctx, s.Engine, c.Nodes, ref)
+		err := loadedImages{cluster: c, engine: s.Engine, payload: f.Payload}.load(ctx, ref)
 		s.Reporter.End(err)
 		if err != nil {
 			return err

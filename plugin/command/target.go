@@ -13,9 +13,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
+	"github.com/kubectl-ai/kubectl-ai/plugin/programimage"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/execstream"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
@@ -116,13 +118,27 @@ func openSandbox(ctx context.Context, f *Factory, context string) (loadedImages,
 	return loadedImages{cluster: found, engine: s.Engine, payload: f.Payload}, nil
 }
 
-// runtimes are the images of the containers that get the code, each once.
+// runtimes are the images of the containers that get the code, and of those
+// that run the services it needs, each once.
 func (t *target) runtimes() []string {
 	var refs []string
+	add := func(ref string) {
+		if ref != "" && !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
+		}
+	}
 	for _, target := range t.targets {
 		for _, c := range target.Containers() {
-			if ref := c.Image(); ref != "" && !slices.Contains(refs, ref) {
-				refs = append(refs, ref)
+			add(c.Image())
+		}
+	}
+	for _, obj := range t.objects {
+		templates, _ := workload.Templates(obj) // one that cannot be read is the server's to refuse
+		for _, template := range templates {
+			for _, c := range template.Containers() {
+				if programimage.Services.Names(c.Image()) {
+					add(c.Image())
+				}
 			}
 		}
 	}

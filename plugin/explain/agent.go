@@ -17,12 +17,20 @@ itself; the nodes of other clusters pull it, from a registry that you choose. No
 	{
 		ID: "AGT-002", Exit: ExitFailed, Match: As[*programimage.PushError](),
 		Next: Text("docker login to the registry, then repeat the command"),
-		Long: "The registry did not take the agent's image. Credentials are those of docker login; plain HTTP is spoken to localhost and to private addresses.",
+		Long: "The registry did not take the image. Credentials are those of docker login; plain HTTP is spoken to localhost and to private addresses.",
 	},
 	{
 		ID: "AGT-003", Exit: ExitUsage, Match: As[*programimage.NameError](),
-		Next: Text("kubectl ai agent push registry.example/kubectl-ai/agent"),
-		Long: "The agent's image is pushed to HOST[:PORT]/PATH[:TAG]. The digest comes of itself, and without a tag it gets one of its digest.",
+		Next: Text("kubectl ai agent push registry.example/kubectl-ai/agent, or kubectl ai services push registry.example/kubectl-ai/services"),
+		Long: "An image is pushed to HOST[:PORT]/PATH[:TAG]. The digest comes of itself, and without a tag it gets one of its digest.",
+	},
+	{
+		ID: "AGT-004", Exit: ExitPrecondition, Match: As[*programimage.LocalError](),
+		Next: Text("kubectl ai services push REGISTRY/kubectl-ai/services; then write what it prints under images: of the overlay's kustomization.yaml"),
+		Long: `The local twins of services (broker, store, router and others) run from an image that kubectl ai
+carries and loads into sandboxes. Under its local name it is in no registry, and a node that asked Docker Hub for
+it would run what a stranger put there. Push it to a registry of yours, or use the production form of the
+component. Nothing was changed.`,
 	},
 	{
 		ID: "ATT-001", Exit: ExitPrecondition, Match: As[*attach.UnfitError](),

@@ -64,6 +64,15 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("the nodes of %s pull the agent, and kubectl-ai.yaml names no agent.image", e.Context)
 }
 
+// LocalError says that nodes would have to pull an image that is in no
+// registry under this name: kubectl ai loads it into sandboxes alone. Asking
+// Docker Hub for it would run what a stranger put there.
+type LocalError struct{ Image, Context string }
+
+func (e *LocalError) Error() string {
+	return fmt.Sprintf("the bundle runs %s, which the nodes of %s have no registry for", e.Image, e.Context)
+}
+
 // NameError is a reference that an image cannot be pushed to.
 type NameError struct{ Ref, Reason string }
 

@@ -92,7 +92,7 @@ func (c *Check) readImages(v *view) []task {
 	asked := map[string]bool{}
 	for _, u := range imagesOf(v.pods) {
 		ref, err := name.ParseReference(u.image)
-		if err != nil || asked[u.image] || c.Pushed[u.image] || u.policy == corev1.PullNever {
+		if err != nil || asked[u.image] || c.Pushed[u.image] || carried(u.image) || u.policy == corev1.PullNever {
 			continue
 		}
 		asked[u.image] = true
@@ -208,6 +208,12 @@ func onNodes(nodes []corev1.Node, image string) (n int, sure bool) {
 	return n, sure
 }
 
+// carried says that an image is one that kubectl ai brings into sandboxes under
+// this name. No registry is asked for it: on Docker Hub a stranger may own it.
+func carried(image string) bool {
+	return strings.HasPrefix(strings.TrimPrefix(image, "docker.io/"), "kubectl-ai/")
+}
+
 // images says which images may not be pulled. This machine asks with its own
 // credentials and over its own network; the nodes have theirs, and images may
 // be loaded into them. So only what cannot work at all is an error.
@@ -228,6 +234,10 @@ func (c *Check) images(v *view) Report {
 		}
 		said, asked := v.images[u.image]
 		switch {
+		case carried(u.image) && len(v.nodes) > 0 && n == len(v.nodes):
+		case carried(u.image):
+			report.add(CheckImages, Error, u.by.object, "kubectl ai services push REGISTRY/kubectl-ai/services, then write what it prints under images: of the overlay; or take the component's production form",
+				"image %s is in no registry: kubectl ai loads it into sandboxes, and %s", u.image, where)
 		case u.policy == corev1.PullNever && n == 0 && sure:
 			report.add(CheckImages, Error, u.by.object, "load it into the nodes, or change imagePullPolicy", "image %s is on no node, and its pull policy is Never", u.image)
 		case u.policy == corev1.PullNever && n < len(v.nodes):

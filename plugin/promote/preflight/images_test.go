@@ -53,6 +53,10 @@ func TestImages(t *testing.T) {
 		{name: "never pulled, and the node says not all it has", image: "python:3.11-slim", policy: "Never", nodes: []corev1.Node{full}, want: []string{"warning is never pulled, and it is on 0 of 1 nodes"}},
 		{name: "never pulled and there", image: "python:3.11-slim", policy: "Never", nodes: []corev1.Node{nodeWith(loaded)}},
 		{name: "pushed by this promotion", image: "python:3.11-slim", err: missing, pushed: true},
+		{name: "carried by kubectl ai and on no node", image: "kubectl-ai/services:local", nodes: []corev1.Node{nodeWith()}, want: []string{"error image kubectl-ai/services:local is in no registry: kubectl ai loads it into sandboxes, and it is on 0 of 1 nodes"}},
+		{name: "carried by kubectl ai, and nobody sees the nodes", image: "docker.io/kubectl-ai/services:local", policy: "Never", want: []string{"error is in no registry"}},
+		{name: "carried by kubectl ai and loaded", image: "kubectl-ai/services:local", policy: "Never", nodes: []corev1.Node{nodeWith("docker.io/kubectl-ai/services:local")}},
+		{name: "pushed by a user", image: "registry.example/kubectl-ai/services:v1"},
 		{name: "no reference", image: "Python:", want: []string{"error image \"Python:\""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -71,7 +75,7 @@ func TestImages(t *testing.T) {
 			}
 			v.nodes = c.nodes
 			expect(t, check.images(v), c.want...)
-			if asked && (c.pushed || c.policy == "Never") {
+			if asked && (c.pushed || c.policy == "Never" || carried(c.image)) {
 				t.Error("a registry was asked in vain")
 			}
 		})
