@@ -19,7 +19,9 @@ import (
 // services are the subcommands. Each reads its own flags, runs until ctx ends
 // and returns nil then.
 var services = map[string]func(ctx context.Context, args []string, logger *log.Logger) error{
-	"broker": runBroker,
+	"broker":  runBroker,
+	"drift":   runDrift,
+	"retrain": runRetrain,
 }
 
 // errUsage says that the command line was wrong; what was wrong is printed.

@@ -1,0 +1,83 @@
+package retrain
+
+import (
+	"maps"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// LabelRun is the id of the run that a Job is.
+	LabelRun = "kubectl-ai.dev/run"
+	// AnnotationCause says what started a run, for example "alert ModelDrift".
+	AnnotationCause = "kubectl-ai.dev/cause"
+	// annotationManual is set by kubectl create job --from.
+	annotationManual = "cronjob.kubernetes.io/instantiate"
+)
+
+// NewJob is a Job from a CronJob's template, as `kubectl create job --from`
+// makes it: the CronJob owns it, keeps as many as its history limits say, and
+// is not blocked by it.
+func NewJob(from *batchv1.CronJob, name, cause string) *batchv1.Job {
+	labels := map[string]string{}
+	maps.Copy(labels, from.Spec.JobTemplate.Labels)
+	labels[LabelRun] = name
+	annotations := map[string]string{annotationManual: "manual"}
+	maps.Copy(annotations, from.Spec.JobTemplate.Annotations)
+	annotations[AnnotationCause] = cause
+	controls := true
+	job := &batchv1.Job{
+		TypeMeta: metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: from.Namespace, Labels: labels, Annotations: annotations,
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob", Name: from.Name, UID: from.UID, Controller: &controls,
+			}},
+		},
+		Spec: *from.Spec.JobTemplate.Spec.DeepCopy(),
+	}
+	pod := &job.Spec.Template
+	if pod.Labels == nil {
+		pod.Labels = map[string]string{}
+	}
+	pod.Labels[LabelRun] = name
+	return job
+}
+
+// maxPrefix keeps the hostname of an Indexed Job's pod, NAME-INDEX, within the
+// 63 characters of a DNS label (63 - 1 for the dash - 10 of the key - 6 of the
+// index).
+const maxPrefix = 46
+
+// jobName is the CronJob's name and a key of ten characters.
+func jobName(cron, key string) string {
+	return cron[:min(len(cron), maxPrefix)] + "-" + key
+}
+
+// busy returns the Job because of which no other is made now, and why.
+func busy(from *batchv1.CronJob, jobs []batchv1.Job, coolDown time.Duration, now time.Time) (job, why string) {
+	for _, j := range jobs {
+		if !metav1.IsControlledBy(&j, from) {
+			continue
+		}
+		if !finished(&j) {
+			return j.Name, "it has not finished"
+		}
+		if now.Sub(j.CreationTimestamp.Time) < coolDown {
+			return j.Name, "it was made less than " + coolDown.String() + " ago"
+		}
+	}
+	return "", ""
+}
+
+func finished(j *batchv1.Job) bool {
+	for _, c := range j.Status.Conditions {
+		if (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue {
+			return true
+		}
+	}
+	return false
+}
