@@ -1,0 +1,23 @@
+package apply
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Look says how far a workload is at this moment, by its object and its pods.
+// denied is why the server refused to create pods, "" where it did not. The
+// error is one that Wait would end with: a *FailedError, or a *PodError where
+// a pod does not run and will not by itself. A pod that fits nowhere is one,
+// since nobody here waits for nodes to come.
+func Look(object *unstructured.Unstructured, pods []*corev1.Pod, denied string) (Standing, error) {
+	now := time.Now()
+	v := view{object: object, pods: pods, now: now, seen: func(*corev1.Pod) time.Time { return now }}
+	if denied != "" {
+		v.denial = &denial{message: denied, since: now}
+	}
+	out := judge(RefOf(object), v)
+	return Standing{Object: RefOf(object), Phase: out.phase, Detail: out.say}, out.err
+}

@@ -1,0 +1,71 @@
+package run
+
+import (
+	"fmt"
+	"strings"
+)
+
+// NotFoundError says that there is no run of that ID.
+type NotFoundError struct{ ID, Namespace string }
+
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("no run %s in namespace %s", e.ID, e.Namespace)
+}
+
+// NewerError says that a record was written by a newer kubectl-ai.
+type NewerError struct{ ID, Version string }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("the record of run %s has the format %s, this kubectl-ai knows %s", e.ID, e.Version, APIVersion)
+}
+
+// DamagedError says that a record cannot be read.
+type DamagedError struct {
+	Object string // ConfigMap/name
+	Err    error
+}
+
+func (e *DamagedError) Error() string { return fmt.Sprintf("%s: %v", e.Object, e.Err) }
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// StageError says that a bundle has no workload of a stage that can be run, or
+// several.
+type StageError struct {
+	Stage string
+	Found []string // that have the stage, as Kind/name
+	Known []string // stages of the bundle's workloads
+}
+
+func (e *StageError) Error() string {
+	switch {
+	case len(e.Found) > 1:
+		return fmt.Sprintf("%d workloads of the bundle are of stage %s: %s", len(e.Found), e.Stage, strings.Join(e.Found, ", "))
+	case len(e.Found) == 1:
+		return fmt.Sprintf("%s is of stage %s, and is neither a Job nor a CronJob whose containers get the code", e.Found[0], e.Stage)
+	case len(e.Known) > 0:
+		return fmt.Sprintf("no Job or CronJob of the bundle is of stage %s: it has %s", e.Stage, strings.Join(e.Known, ", "))
+	}
+	return fmt.Sprintf("no Job or CronJob of the bundle has the label %s: %s", StageLabel, e.Stage)
+}
+
+// FailedError says that a run did not end well.
+type FailedError struct{ Record Record }
+
+func (e *FailedError) Error() string {
+	s := fmt.Sprintf("run %s: %s", e.Record.ID, strings.ToLower(string(e.Record.Phase)))
+	if e.Record.Reason != "" {
+		s += ": " + e.Record.Reason
+	}
+	return s
+}
+
+// MatrixError says that some runs of a matrix did not end well.
+type MatrixError struct {
+	Matrix string
+	Failed []string // IDs
+	Of     int
+}
+
+func (e *MatrixError) Error() string {
+	return fmt.Sprintf("%d of %d runs of matrix %s did not end well: %s", len(e.Failed), e.Of, e.Matrix, strings.Join(e.Failed, ", "))
+}
