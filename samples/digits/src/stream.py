@@ -1,10 +1,10 @@
 """Digits come in by a Kafka topic, here through Strimzi's HTTP bridge to it.
 
-    python3 stream.py 1600            # sends so many digits
-    python3 stream.py 400 --drift     # … as another camera would see them
+    COUNT=1600 python3 stream.py             # sends so many digits
+    COUNT=400 DRIFT=1 python3 stream.py      # … as another camera would see them
+    BROKEN=12 python3 stream.py              # … so many of them without a label
 """
 
-import argparse
 import json
 import os
 import random
@@ -72,20 +72,20 @@ def sample(digit, rng, drift=False):
     return {"pixels": pixels, "label": digit}
 
 
+def draw_samples(default_count, default_seed):
+    """Draws what the environment asks for."""
+    env = os.environ.get
+    rng, count, drift = random.Random(int(env("SEED", default_seed))), int(env("COUNT", default_count)), env("DRIFT", "0") != "0"
+    return [sample(i % 10, rng, drift) for i in range(count)]
+
+
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("count", type=int)
-    parser.add_argument("--drift", action="store_true")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "7")))
-    parser.add_argument("--broken", type=int, default=0, help="so many of them without a label")
-    arguments = parser.parse_args()
-    rng, bridge = random.Random(arguments.seed), Bridge()
-    samples = [sample(i % 10, rng, arguments.drift) for i in range(arguments.count)]
-    for broken in samples[: arguments.broken]:
+    drawn, bridge = draw_samples(1600, 7), Bridge()
+    for broken in drawn[: int(os.environ.get("BROKEN", "0"))]:
         del broken["label"]
-    for start in range(0, len(samples), 200):
-        bridge.send(samples[start : start + 200])
-        print(f"sent {min(start + 200, len(samples))} of {len(samples)}", flush=True)
+    for start in range(0, len(drawn), 200):
+        bridge.send(drawn[start : start + 200])
+        print(f"sent {min(start + 200, len(drawn))} of {len(drawn)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
 """Users of the served model: they ask, and say later what the digit really was.
 
-    python3 traffic.py 500 [--drift]
+    COUNT=500 DRIFT=0 python3 traffic.py
 """
 
-import argparse
 import json
 import os
-import random
 import urllib.request
 
-from stream import sample
+from stream import draw_samples
 
 NAME = os.environ.get("MODEL_NAME", "model")
 URL = os.environ.get("SERVE_URL", "http://serve:8080")
@@ -22,17 +20,12 @@ def post(verb, content):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("count", type=int)
-    parser.add_argument("--drift", action="store_true")
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED", "11")))
-    arguments = parser.parse_args()
-    rng, correct = random.Random(arguments.seed), 0
-    for start in range(0, arguments.count, 50):
-        batch = [sample(i % 10, rng, arguments.drift) for i in range(start, min(start + 50, arguments.count))]
+    drawn, correct = draw_samples(500, 11), 0
+    for start in range(0, len(drawn), 50):
+        batch = drawn[start : start + 50]
         post("predict", {"instances": [s["pixels"] for s in batch]})
         correct += post("feedback", {"instances": batch})["correct"]
-    print(f"{correct} of {arguments.count} right", flush=True)
+    print(f"{correct} of {len(drawn)} right", flush=True)
 
 
 if __name__ == "__main__":
