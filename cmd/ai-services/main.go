@@ -22,6 +22,7 @@ var services = map[string]func(ctx context.Context, args []string, logger *log.L
 	"broker":  runBroker,
 	"drift":   runDrift,
 	"retrain": runRetrain,
+	"store":   runStore,
 }
 
 // errUsage says that the command line was wrong; what was wrong is printed.
