@@ -19,11 +19,13 @@ import (
 	"embed"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 )
 
@@ -248,9 +250,10 @@ func (c Component) Variant(folder string) (Variant, error) {
 	return Variant{}, &UnknownVariantError{Component: c.Name, Variant: folder, Known: known}
 }
 
-// Files returns the component's files by their path inside it, without its
-// description: what goes into a bundle.
-func (c Component) Files() (map[string][]byte, error) {
+// Files returns the files of some forms, of all without a name, by their path
+// inside the component, and with them what these forms are made of. The
+// description is not among them: it is the catalogue's, not a bundle's.
+func (c Component) Files(folders ...string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	err := fs.WalkDir(c.files, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || name == FileName {
@@ -262,5 +265,39 @@ func (c Component) Files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read component %s: %w", c.Name, err)
 	}
+	if len(folders) == 0 {
+		return files, nil
+	}
+	wanted, err := closure(files, folders)
+	if err != nil {
+		return nil, fmt.Errorf("read component %s: %w", c.Name, err)
+	}
+	maps.DeleteFunc(files, func(name string, _ []byte) bool {
+		folder, _, _ := strings.Cut(name, "/")
+		return !wanted[folder]
+	})
 	return files, nil
+}
+
+// closure returns the folders and those that their kustomizations name.
+func closure(files map[string][]byte, folders []string) (map[string]bool, error) {
+	wanted := map[string]bool{}
+	for queue := slices.Clone(folders); len(queue) > 0; queue = queue[1:] {
+		folder := queue[0]
+		if wanted[folder] {
+			continue
+		}
+		wanted[folder] = true
+		var k types.Kustomization
+		if err := k.Unmarshal(files[folder+"/kustomization.yaml"]); err != nil {
+			return nil, fmt.Errorf("%s: %w", folder, err)
+		}
+		for _, entry := range slices.Concat(k.Resources, k.Components) {
+			if other, ok := strings.CutPrefix(path.Join(folder, entry), folder+"/"); !ok && other != folder {
+				first, _, _ := strings.Cut(other, "/")
+				queue = append(queue, first)
+			}
+		}
+	}
+	return wanted, nil
 }

@@ -16,7 +16,7 @@ func (c Component) Render(folder string) ([]*unstructured.Unstructured, error) {
 	if _, err := c.Variant(folder); err != nil {
 		return nil, err
 	}
-	files, err := c.Files()
+	files, err := c.Files(folder)
 	if err != nil {
 		return nil, err
 	}

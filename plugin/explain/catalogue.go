@@ -4,6 +4,7 @@ package explain
 // entries come last, because their matches are the widest.
 var catalogues = [][]Entry{
 	gateEntries,
+	catalogEntries,
 	projectEntries,
 	sandboxEntries,
 	nodeimageEntries,
