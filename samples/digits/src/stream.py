@@ -67,8 +67,8 @@ def sample(digit, rng, drift=False):
     pixels = [0.0] * 64
     for i, ink in draw(digit, rng):
         pixels[i] = round(ink, 3)
-    if drift:  # ink on a lit screen: what was dark is bright
-        pixels = [round(1.0 - p, 3) for p in pixels]
+    if drift:  # grey paper, and a camera that sees less of the ink
+        pixels = [round(0.3 + 0.6 * p, 3) for p in pixels]
     return {"pixels": pixels, "label": digit}
 
 
