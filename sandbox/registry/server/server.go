@@ -75,6 +75,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.uploads.serve(w, r, m[1], m[2])
 		return
 	}
+	if repo := referrersRepo(r); repo != "" && repoName.MatchString(repo) {
+		s.referrers(w, r, repo)
+		return
+	}
 	m := manifestPath.FindStringSubmatch(r.URL.Path)
 	if m == nil || r.Method != http.MethodPut && r.Method != http.MethodDelete {
 		s.inner.ServeHTTP(w, r)
