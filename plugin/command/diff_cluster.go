@@ -20,6 +20,9 @@ func (o *DiffOptions) live(ctx context.Context, f *Factory) error {
 		PromotionOptions: PromotionOptions{Dir: o.Dir, To: o.To, Cluster: o.Cluster, DryRun: true, Timeout: time.Minute, Grace: apply.DefaultGrace, PruneMax: 100, Output: o.Output},
 		Unproven:         true, OtherRuntime: true,
 	}
+	if err := p.readSignKey(f); err != nil { // of the environment: a signature is a part of a ConfigMap
+		return err
+	}
 	all, err := p.open(ctx, f)
 	if err != nil {
 		return err
