@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -67,59 +66,4 @@ func saysSuspended(obj *unstructured.Unstructured) bool {
 		return ok
 	}
 	return condition(obj, "Suspended") == "True"
-}
-
-// PodSelector finds the pods of work that ends by itself, by what its
-// controller marks them with; "" where nothing on them names it.
-func PodSelector(live *unstructured.Unstructured) string {
-	label, value := podLabel(live)
-	if ref := RefOf(live); ref.Group == "batch" && ref.Kind == "Job" {
-		label = "job-name"
-	}
-	if label == "" {
-		return ""
-	}
-	return label + "=" + value
-}
-
-// podsEnd waits until no pod of a workload is alive.
-func (c *Client) podsEnd(ctx context.Context, live *unstructured.Unstructured) error {
-	selector := PodSelector(live)
-	m, err := c.mapping(podGVK.GroupKind(), podGVK.Version)
-	if err != nil || selector == "" {
-		return err
-	}
-	inner, cancel := context.WithCancel(ctx)
-	defer cancel()
-	alive := map[string]bool{}
-	ended := false
-	put := func(pod *unstructured.Unstructured, gone bool) {
-		phase := text(pod, "status.phase")
-		if gone || phase == "Succeeded" || phase == "Failed" {
-			delete(alive, pod.GetName())
-			return
-		}
-		alive[pod.GetName()] = true
-	}
-	err = follow(inner, at(c.Dynamic, m, live.GetNamespace()), metav1.ListOptions{LabelSelector: selector}, func(e event) {
-		if e.reset {
-			clear(alive)
-			for _, pod := range e.full {
-				put(pod, false)
-			}
-		} else {
-			put(e.object, e.deleted)
-		}
-		if len(alive) == 0 {
-			ended = true
-			cancel()
-		}
-	})
-	switch {
-	case ended:
-		return nil
-	case err == nil:
-		err = context.Cause(ctx)
-	}
-	return &ObjectError{Action: "wait for the pods of", Ref: RefOf(live), Err: err}
 }

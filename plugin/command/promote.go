@@ -19,6 +19,10 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
 
+// untilMetric is --until metric: the workloads have started, and what their
+// code reports is good enough.
+const untilMetric = "metric"
+
 // PromotionOptions are the flags that promote and rollback share.
 type PromotionOptions struct {
 	Dir      string
@@ -123,10 +127,10 @@ ran out.`,
 	cmd.Flags().StringVar(&o.From, "from", "", "environment whose current release is promoted, its code and images as they are there, instead of the code here")
 	completeEnvironments(cmd, "from")
 	cmd.Flags().BoolVar(&o.Rerun, "rerun", false, "run finished Jobs of the bundle again")
-	cmd.Flags().StringVar(&o.Until, "until", string(apply.UntilStarted), "what to wait for: started (all ranks are ready) or complete (what ends by itself has ended well)")
+	cmd.Flags().StringVar(&o.Until, "until", string(apply.UntilStarted), "what to wait for: started (all ranks are ready), complete (what ends by itself has ended well) or metric (the code has reported every metric of kubectl-ai.yaml that has a threshold, and meets it)")
 	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "bring the current release back when the new one does not come up; after a first release, remove what it made but what may hold data")
 	cmd.Flags().StringArrayVar(&o.ApproveBy, "approve-by", nil, "name of somebody who approves, for the record; may be repeated")
-	completeWords(cmd, "until", string(apply.UntilStarted), string(apply.UntilComplete))
+	completeWords(cmd, "until", string(apply.UntilStarted), string(apply.UntilComplete), untilMetric)
 	cmd.Flags().BoolVar(&o.Unproven, "unproven", false, "promote code that no receipts of the sandbox name; the release says so")
 	cmd.Flags().BoolVar(&o.OtherRuntime, "other-runtime", false, "promote to another runtime image than the code ran in; the release says so")
 	cmd.Flags().StringVar(&o.Into, "into", "", "folder, or oci://registry/name:tag, that gets the objects as files for Flux, Argo CD or kubectl apply; no cluster is asked or changed")
@@ -205,9 +209,9 @@ func (o *PromotionOptions) Validate() error {
 		errs = append(errs, fmt.Errorf("--prune-max %d: 1 to 100, please", o.PruneMax))
 	}
 	switch apply.Until(o.Until) {
-	case "", apply.UntilStarted, apply.UntilComplete:
+	case "", apply.UntilStarted, apply.UntilComplete, untilMetric:
 	default:
-		errs = append(errs, fmt.Errorf("--until %s: %s or %s, please", o.Until, apply.UntilStarted, apply.UntilComplete))
+		errs = append(errs, fmt.Errorf("--until %s: %s, %s or %s, please", o.Until, apply.UntilStarted, apply.UntilComplete, untilMetric))
 	}
 	if o.Replace != "" && !slices.Contains(promote.Replacements, o.Replace) {
 		errs = append(errs, fmt.Errorf("--replace %s: %s, please", o.Replace, strings.Join(promote.Replacements, ", ")))
@@ -228,8 +232,14 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production,
 	if err != nil {
 		return nil, err
 	}
+	until, metrics := apply.Until(o.Until), []project.Metric(nil)
+	if until == untilMetric {
+		if until, metrics = apply.UntilStarted, all[0].project.Targets(); len(metrics) == 0 {
+			return nil, explain.Usagef("--until metric: %s gives no metric a threshold", project.FileName)
+		}
+	}
 	for _, p := range all {
-		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, PruneMax: o.PruneMax, TakeOver: o.TakeOver, Replace: promote.Replacement(o.Replace), Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: apply.Until(o.Until)}}
+		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, PruneMax: o.PruneMax, TakeOver: o.TakeOver, Replace: promote.Replacement(o.Replace), Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: until}, Metrics: metrics}
 	}
 	return all, nil
 }

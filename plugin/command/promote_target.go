@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/user"
@@ -13,11 +14,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
@@ -189,8 +192,25 @@ func (p *production) connect(ctx context.Context, f *Factory) error {
 		Host:       host(),
 		Namespaced: namespaced(p.config),
 		Now:        time.Now,
+		Log:        logsOf(p.config),
 	}
 	return client.Localize(p.objects, p.namespace)
+}
+
+// logsOf opens the logs of a cluster's containers.
+func logsOf(config *rest.Config) promote.Log {
+	return func(ctx context.Context, namespace, pod, container string, since time.Time, follow bool) (io.ReadCloser, error) {
+		client, err := kubernetes.NewForConfig(config)
+		if err != nil {
+			return nil, err
+		}
+		o := &corev1.PodLogOptions{Container: container, Timestamps: true, Follow: follow}
+		if !since.IsZero() {
+			at := metav1.NewTime(since)
+			o.SinceTime = &at
+		}
+		return client.CoreV1().Pods(namespace).GetLogs(pod, o).Stream(ctx)
+	}
 }
 
 // refuseSandbox refuses the cluster of the sandbox environment, known by its

@@ -67,7 +67,7 @@ func (o *RBACOptions) Run(ctx context.Context, f *Factory) error {
 			objects = append(objects, code)
 		}
 	}
-	check := preflight.Check{Client: p.Cluster, Project: p.project.Name, Environment: o.To, Pinned: p.pinned, Objects: objects, Namespace: p.namespace}
+	check := preflight.Check{Client: p.Cluster, Project: p.project.Name, Environment: o.To, Pinned: p.pinned, Objects: objects, Namespace: p.namespace, Logs: len(p.project.Targets()) > 0}
 	role, err := check.Role(ctx, o.For)
 	if err != nil {
 		return err

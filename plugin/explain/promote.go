@@ -185,6 +185,15 @@ var promoteEntries = []Entry{
 		Long: "promote --from found that the release of the other environment does not hold what the target's overlay needs: an image for each container that runs the code, or the code that its record names. Nothing was written.",
 	},
 	{
+		ID: "PRO-025", Exit: ExitFailed, Match: As[*promote.MetricError](),
+		Next: Text("kubectl ai rollback --to ENVIRONMENT brings the former release back; --atomic does so by itself"),
+		Long: `With --until metric a release is up when its code has reported every metric of
+kubectl-ai.yaml that has a threshold, and meets it, by lines such as
+  {"metrics": [{"name": "accuracy", "value": 0.97}]}
+on standard output. The last report of the lowest rank counts. The run ended without,
+or what it reported is not a number, so waiting longer does not help.`,
+	},
+	{
 		ID: "PRO-024", Exit: ExitPrecondition, Match: As[*promote.NotSuspendableError](),
 		Next: Text("--replace after-finish, or --replace kill"),
 		Long: "--replace suspend holds back earlier runs that have not ended, by the field that their kind has for it. Some cannot be held back so: a Volcano Job, which has no such field; a RayJob that keeps its cluster; and what Kueue queues, because Kueue lets it go on. Nothing was written.",

@@ -40,6 +40,11 @@ func (p *Project) MetricsContract() string {
 	return string(raw)
 }
 
+// Targets are the metrics that have a threshold.
+func (p *Project) Targets() []Metric {
+	return slices.DeleteFunc(slices.Clone(p.Metrics), func(m Metric) bool { return m.Threshold == nil })
+}
+
 // Meets says whether a value is good enough. NaN never is.
 func (m Metric) Meets(value float64) bool {
 	switch {

@@ -26,6 +26,7 @@ func (p *Promoter) check(plan *Plan, b Bundle) *preflight.Check {
 		Client: p.Cluster, Server: p.Server, Project: p.Target.Project, Environment: p.Target.Environment, Pinned: p.Target.Pinned,
 		Objects: plan.objects, Namespace: p.Target.Namespace, MakesNamespace: len(plan.objects) > len(b.Objects),
 		Read: plan.read, Known: map[apply.Ref]bool{}, Adopt: p.Options.Adopt, Pushed: b.Pushed,
+		Logs:          len(p.Options.Metrics) > 0,
 		NodesOnDemand: p.Options.Wait.Grace > apply.DefaultGrace,
 	}
 	for _, f := range plan.earlier {

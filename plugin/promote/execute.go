@@ -84,7 +84,7 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	if err := r.apply(ctx, runs); err != nil {
 		return r.fail(ctx, err)
 	}
-	if r.record.Workloads, err = p.wait(ctx, plan); err != nil {
+	if err := r.wait(ctx); err != nil {
 		return r.fail(ctx, err)
 	}
 	gone, pruneErr := p.prune(ctx, plan)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
@@ -45,6 +46,9 @@ type Options struct {
 	// Replace says what becomes of earlier runs that have not ended; "":
 	// ReplaceKeep.
 	Replace Replacement
+	// Metrics are waited for when the workloads have started: until the code has
+	// reported each of them, and it meets its threshold. They have one.
+	Metrics []project.Metric
 	// Rerun runs finished Jobs again under a name of their own.
 	Rerun bool
 	// Timeout bounds the wait for the workloads; 0: none.
@@ -70,6 +74,8 @@ type Promoter struct {
 	// Namespaced lists the kinds that live in namespaces; for uninstalls.
 	Namespaced func(ctx context.Context) ([]schema.GroupVersionResource, error)
 	Now        func() time.Time
+	// Log opens logs; for Options.Metrics.
+	Log Log
 }
 
 // Plan is all that a promotion would do.
@@ -95,10 +101,12 @@ type Plan struct {
 	starts    bool // something may start processes
 	prune     []former
 	earlier   []former // runs that have not ended, and give way
-	state     *release.State
-	entries   map[apply.Ref]release.Entry // of the state's inventory
-	members   *apply.Members
-	read      map[apply.Ref]*unstructured.Unstructured // seen on the way; nil: not there
+	// formerRuns are all runs of the inventory that the bundle no longer has.
+	formerRuns []*unstructured.Unstructured
+	state      *release.State
+	entries    map[apply.Ref]release.Entry // of the state's inventory
+	members    *apply.Members
+	read       map[apply.Ref]*unstructured.Unstructured // seen on the way; nil: not there
 }
 
 // Nothing says that the target is where the bundle wants it, and recorded so.
@@ -154,6 +162,11 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	formers, err := p.formers(ctx, plan)
 	if err != nil {
 		return plan, err
+	}
+	for _, f := range formers {
+		if isRun(f.entry.Ref) {
+			plan.formerRuns = append(plan.formerRuns, f.live)
+		}
 	}
 	p.yield(plan)
 	formers = p.withoutKilled(plan, formers)

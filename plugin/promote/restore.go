@@ -44,7 +44,7 @@ type Restored struct {
 // suspended go on, when its own are gone. It returns a *RestoreError.
 func (p *Promoter) Restore(ctx context.Context, plan *Plan, to int, cause error) (Restored, error) {
 	again := *p
-	again.Options.Rerun, again.Options.PruneAlso = false, nil
+	again.Options.Rerun, again.Options.PruneAlso, again.Options.Metrics = false, nil, nil
 	again.Options.Wait.Until = apply.UntilStarted
 	made := map[apply.Ref]bool{}
 	for _, c := range plan.Changes.Changes {

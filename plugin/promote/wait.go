@@ -10,13 +10,26 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
-// wait waits for the workloads of a plan and returns how they stand.
-func (p *Promoter) wait(ctx context.Context, plan *Plan) ([]apply.Standing, error) {
-	o := p.Options.Wait
-	if !plan.starts {
+// wait waits for the workloads of the plan, and for what their code reports.
+// How they stand, and the evidence, goes into the record.
+func (r *run) wait(ctx context.Context) (err error) {
+	ctx, cancel := within(ctx, r.Options.Timeout)
+	defer cancel()
+	o := r.Options.Wait
+	if !r.plan.starts {
 		o.Settle = -1 // nothing starts that could die in its first seconds
 	}
-	return p.watch(ctx, plan, o, p.Options.Timeout)
+	if r.record.Workloads, err = r.watch(ctx, r.plan, o, 0); err != nil || len(r.Options.Metrics) == 0 {
+		return err
+	}
+	evidence, err := r.measure(ctx, r.plan)
+	for i := range evidence {
+		evidence[i].When = r.Now().UTC().Truncate(time.Second)
+	}
+	if err == nil {
+		r.record.Gates = slices.Concat(r.record.Gates, evidence)
+	}
+	return err
 }
 
 // Soak waits until all workloads of a plan have been well for so long without

@@ -124,6 +124,49 @@ func TestPromoteJudgesJobs(t *testing.T) {
 	})
 }
 
+// What the code reports after it has started decides whether the release is up.
+func TestPromoteUntilMetric(t *testing.T) {
+	const ns = "metered"
+	reports := func(end string, values ...string) string {
+		return `import json, time
+for value in [` + strings.Join(values, ", ") + `]:
+    print(json.dumps({"metrics": [{"name": "accuracy", "value": value}]}), flush=True)
+    time.sleep(0.2)
+` + end + "\n"
+	}
+	dir, files := judged(t, ns, reports("time.sleep(3600)", "0.5", "0.95"))
+	promote := func(extra ...string) result {
+		t.Helper()
+		return ai(t, append([]string{"promote", dir, "--to", "production", "--yes", "--unproven", "--until", "metric"}, extra...)...)
+	}
+	if r := promote(); r.code != 2 || !strings.Contains(r.stderr, "no metric a threshold") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	save(t, filepath.Join(dir, "kubectl-ai.yaml"), files["kubectl-ai.yaml"]+"metrics: [{name: accuracy, goal: maximize, threshold: 0.9}]\n")
+	var got record
+	r := promote("-o", "json")
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != 0 || len(got.Gates) != 1 || *got.Gates[0].Metric.Value != 0.95 {
+		t.Fatalf("exit %d, %v: %+v\n%s", r.code, err, got, r.stderr)
+	}
+	running := pods(t, productionName, ns, "app="+ns)
+	for words, program := range map[string]string{
+		"accuracy: NaN": reports("time.sleep(3600)", "0.5", "float('nan')"),
+		"it ended: metric accuracy: 0.6; at least 0.9 is wanted": reports("", "0.5", "0.6"),
+	} {
+		save(t, filepath.Join(dir, "src/train.py"), program)
+		if r := promote("--atomic"); r.code != 1 || !strings.Contains(r.stderr, "PRO-025") || !strings.Contains(r.stderr, words) || !strings.Contains(r.stderr, "is back") {
+			t.Errorf("exit %d, want %q: %s", r.code, words, r.stderr)
+		}
+		if after := pods(t, productionName, ns, "app="+ns); fmt.Sprint(after) != fmt.Sprint(running) {
+			t.Errorf("%v run, and %v ran before", after, running)
+		}
+	}
+	save(t, filepath.Join(dir, "src/train.py"), reports("time.sleep(3600)", "0.5"))
+	if r := promote("--timeout", "8s"); r.code != 124 || !strings.Contains(r.stderr, "still waiting for metric accuracy: 0.5") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+}
+
 func TestAFirstReleaseThatFailsLeavesItsDataAlone(t *testing.T) {
 	const ns = "atomic"
 	dir, files := judged(t, ns, "raise SystemExit(3)\n")

@@ -48,14 +48,15 @@ func (s *Sample) Read(log io.Reader, name string, since, until time.Time) error 
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		s.line(string(line), name, since, until)
+		s.Line(string(line), name, since, until)
 		if err != nil {
 			return nil
 		}
 	}
 }
 
-func (s *Sample) line(line, name string, since, until time.Time) {
+// Line takes one line of such a log in.
+func (s *Sample) Line(line, name string, since, until time.Time) {
 	stamp, text, _ := strings.Cut(line, " ")
 	at, err := time.Parse(time.RFC3339Nano, stamp)
 	if err != nil || at.Before(since) || !until.IsZero() && !at.Before(until) {
@@ -85,12 +86,13 @@ func (k *Keeper) metric(ctx context.Context, g project.Gate) ([]release.Gate, er
 	}
 	var out []release.Gate
 	for _, s := range samples {
-		out = append(out, judge(k.Metrics[i], s))
+		out = append(out, Judge(k.Metrics[i], s))
 	}
 	return out, nil
 }
 
-func judge(m project.Metric, s Sample) release.Gate {
+// Judge says whether a sample meets the metric's threshold.
+func Judge(m project.Metric, s Sample) release.Gate {
 	word := "at least"
 	if m.Goal == project.Minimize {
 		word = "at most"

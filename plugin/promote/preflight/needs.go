@@ -107,6 +107,9 @@ func (c *Check) needs(v *view) []need {
 			add(false, group, resource, ns, "", "list", "watch")
 			add(false, "", "pods", ns, "", "list", "watch")
 			add(true, "", "events", ns, "", "list", "watch")
+			if c.Logs {
+				add(false, "", "pods/log", ns, "", "get")
+			}
 			if obj.GetKind() == "Deployment" {
 				add(false, "apps", "replicasets", ns, "", "list", "watch")
 			}

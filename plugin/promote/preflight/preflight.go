@@ -149,6 +149,8 @@ type Check struct {
 	Known map[apply.Ref]bool
 	// Former are objects of the inventory that left the bundle.
 	Former []apply.Ref
+	// Logs says that what the workloads say is read.
+	Logs bool
 	// Leaving are earlier runs whose pods have ended when the new ones begin.
 	Leaving []*unstructured.Unstructured
 	// Adopt names objects, as Kind/name, that may belong to another tool.
