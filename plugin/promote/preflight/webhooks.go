@@ -23,55 +23,50 @@ type hook struct {
 	objects             []*unstructured.Unstructured
 }
 
-// webhook is what validating and mutating ones have in common.
+// webhook is what validating and mutating ones have in common: the fields that
+// say which objects it hears of, and how it answers. They are called the same.
 type webhook struct {
-	name        string
-	client      admissionv1.WebhookClientConfig
-	rules       []admissionv1.RuleWithOperations
-	failure     *admissionv1.FailurePolicyType
-	sideEffects *admissionv1.SideEffectClass
-	namespaces  *metav1.LabelSelector
-	objects     *metav1.LabelSelector
+	Name              string                           `json:"name"`
+	ClientConfig      admissionv1.WebhookClientConfig  `json:"clientConfig"`
+	Rules             []admissionv1.RuleWithOperations `json:"rules"`
+	FailurePolicy     *admissionv1.FailurePolicyType   `json:"failurePolicy"`
+	SideEffects       *admissionv1.SideEffectClass     `json:"sideEffects"`
+	NamespaceSelector *metav1.LabelSelector            `json:"namespaceSelector"`
+	ObjectSelector    *metav1.LabelSelector            `json:"objectSelector"`
+}
+
+type webhookConfiguration struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Webhooks          []webhook `json:"webhooks"`
 }
 
 func (c *Check) readHooks(v *view) []task {
-	return []task{
-		func(ctx context.Context) error {
-			found, err := list[admissionv1.ValidatingWebhookConfiguration](ctx, c, admissionv1.SchemeGroupVersion.WithResource("validatingwebhookconfigurations"), "")
+	var tasks []task
+	for _, resource := range []string{"validatingwebhookconfigurations", "mutatingwebhookconfigurations"} {
+		tasks = append(tasks, func(ctx context.Context) error {
+			found, err := list[webhookConfiguration](ctx, c, admissionv1.SchemeGroupVersion.WithResource(resource), "")
 			if err != nil {
-				return v.unless(err, CheckWebhooks, "list validatingwebhookconfigurations")
+				return v.unless(err, CheckWebhooks, "list "+resource)
 			}
 			var hooks []hook
 			for i := range found {
 				for _, w := range found[i].Webhooks {
-					hooks = c.heard(v, hooks, found[i].Name, webhook{w.Name, w.ClientConfig, w.Rules, w.FailurePolicy, w.SideEffects, w.NamespaceSelector, w.ObjectSelector})
+					hooks = c.heard(v, hooks, found[i].Name, w)
 				}
 			}
 			return c.endpoints(ctx, v, hooks)
-		},
-		func(ctx context.Context) error {
-			found, err := list[admissionv1.MutatingWebhookConfiguration](ctx, c, admissionv1.SchemeGroupVersion.WithResource("mutatingwebhookconfigurations"), "")
-			if err != nil {
-				return v.unless(err, CheckWebhooks, "list mutatingwebhookconfigurations")
-			}
-			var hooks []hook
-			for i := range found {
-				for _, w := range found[i].Webhooks {
-					hooks = c.heard(v, hooks, found[i].Name, webhook{w.Name, w.ClientConfig, w.Rules, w.FailurePolicy, w.SideEffects, w.NamespaceSelector, w.ObjectSelector})
-				}
-			}
-			return c.endpoints(ctx, v, hooks)
-		},
+		})
 	}
+	return tasks
 }
 
 // heard appends the webhook if the bundle has objects that it is asked about.
 func (c *Check) heard(v *view, hooks []hook, configuration string, w webhook) []hook {
-	h := hook{configuration: configuration, name: w.name, sideEffects: admissionv1.SideEffectClassUnknown, mustAnswer: w.failure == nil || *w.failure == admissionv1.Fail}
-	if w.sideEffects != nil {
-		h.sideEffects = *w.sideEffects
+	h := hook{configuration: configuration, name: w.Name, sideEffects: admissionv1.SideEffectClassUnknown, mustAnswer: w.FailurePolicy == nil || *w.FailurePolicy == admissionv1.Fail}
+	if w.SideEffects != nil {
+		h.sideEffects = *w.SideEffects
 	}
-	if s := w.client.Service; s != nil {
+	if s := w.ClientConfig.Service; s != nil {
 		h.service = s.Namespace + "/" + s.Name
 	}
 	for _, obj := range c.Objects {
@@ -91,7 +86,7 @@ func (c *Check) hears(v *view, w webhook, obj *unstructured.Unstructured) bool {
 		return false
 	}
 	has := func(list []string, s string) bool { return slices.Contains(list, "*") || slices.Contains(list, s) }
-	if !slices.ContainsFunc(w.rules, func(r admissionv1.RuleWithOperations) bool {
+	if !slices.ContainsFunc(w.Rules, func(r admissionv1.RuleWithOperations) bool {
 		operation := slices.ContainsFunc(r.Operations, func(o admissionv1.OperationType) bool {
 			return o == admissionv1.OperationAll || o == admissionv1.Create || o == admissionv1.Update
 		})
@@ -103,11 +98,11 @@ func (c *Check) hears(v *view, w webhook, obj *unstructured.Unstructured) bool {
 	}
 	if s.namespaced {
 		space, _ := c.namespaceLabels(v, obj.GetNamespace())
-		if !selects(w.namespaces, space) {
+		if !selects(w.NamespaceSelector, space) {
 			return false
 		}
 	}
-	return selects(w.objects, obj.GetLabels())
+	return selects(w.ObjectSelector, obj.GetLabels())
 }
 
 func selects(s *metav1.LabelSelector, set map[string]string) bool {

@@ -19,16 +19,16 @@ func TestWhichWebhooksHear(t *testing.T) {
 		hook webhook
 		want bool
 	}{
-		{"a Job", webhook{rules: all("batch", "jobs", admissionv1.Create)}, true},
-		{"everything", webhook{rules: all("*", "*", admissionv1.OperationAll)}, true},
-		{"everything with subresources", webhook{rules: all("*", "*/*", admissionv1.Update)}, true},
-		{"pods", webhook{rules: all("", "pods", admissionv1.Create)}, false},
-		{"deletions", webhook{rules: all("batch", "jobs", admissionv1.Delete)}, false},
-		{"other namespaces", webhook{rules: all("batch", "jobs", admissionv1.Create), namespaces: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}}, false},
-		{"this namespace", webhook{rules: all("batch", "jobs", admissionv1.Create), namespaces: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}, true},
-		{"the namespace by name", webhook{rules: all("batch", "jobs", admissionv1.Create), namespaces: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "ns"}}}, true},
-		{"other labels", webhook{rules: all("batch", "jobs", admissionv1.Create), objects: &metav1.LabelSelector{MatchLabels: map[string]string{"x": "y"}}}, false},
-		{"cluster-wide kinds", webhook{rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{"*"}, Resources: []string{"*"}, Scope: &cluster}}}}, false},
+		{"a Job", webhook{Rules: all("batch", "jobs", admissionv1.Create)}, true},
+		{"everything", webhook{Rules: all("*", "*", admissionv1.OperationAll)}, true},
+		{"everything with subresources", webhook{Rules: all("*", "*/*", admissionv1.Update)}, true},
+		{"pods", webhook{Rules: all("", "pods", admissionv1.Create)}, false},
+		{"deletions", webhook{Rules: all("batch", "jobs", admissionv1.Delete)}, false},
+		{"other namespaces", webhook{Rules: all("batch", "jobs", admissionv1.Create), NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "b"}}}, false},
+		{"this namespace", webhook{Rules: all("batch", "jobs", admissionv1.Create), NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}}, true},
+		{"the namespace by name", webhook{Rules: all("batch", "jobs", admissionv1.Create), NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "ns"}}}, true},
+		{"other labels", webhook{Rules: all("batch", "jobs", admissionv1.Create), ObjectSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"x": "y"}}}, false},
+		{"cluster-wide kinds", webhook{Rules: []admissionv1.RuleWithOperations{{Operations: []admissionv1.OperationType{"*"}, Rule: admissionv1.Rule{APIGroups: []string{"*"}, Resources: []string{"*"}, Scope: &cluster}}}}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			check, v := seen(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {template: {spec: {containers: [{name: c, image: i}]}}}}`)
