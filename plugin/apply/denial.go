@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -57,13 +58,33 @@ func (w *waiting) refused(uid, message string) {
 // wait began may be of an earlier time and are not asked; controllers repeat
 // theirs within a second or two.
 func (w *waiting) event(obj *unstructured.Unstructured) {
-	if text(obj, "reason") == failedCreate {
-		w.refused(text(obj, "involvedObject.uid"), text(obj, "message"))
+	if text(obj, "reason") != failedCreate {
+		return
+	}
+	w.refused(text(obj, "involvedObject.uid"), text(obj, "message"))
+	if text(obj, "involvedObject.kind") == "Job" {
+		w.refused(childJob(text(obj, "involvedObject.namespace"), text(obj, "involvedObject.name")), text(obj, "message"))
 	}
 }
 
+// childJob is what a Job that another workload makes is known by: what it is
+// called. Its UID nobody tells, as such Jobs are not watched.
+func childJob(namespace, name string) string { return "Job/" + namespace + "/" + name }
+
+// jobsOf returns what the Jobs of a JobSet are called: by its name, that of the
+// replicated job and the replica's number (jobset.sigs.k8s.io, GenJobName).
+func jobsOf(jobset *unstructured.Unstructured) []string {
+	var out []string
+	for _, replicated := range items(jobset, "spec.replicatedJobs.*") {
+		for i := range number(replicated, 1, "replicas") {
+			out = append(out, childJob(jobset.GetNamespace(), fmt.Sprintf("%s-%v-%d", jobset.GetName(), replicated["name"], i)))
+		}
+	}
+	return out
+}
+
 // deniedTo returns the refusal of an owner's pods: a Deployment's are made by
-// its newest ReplicaSet, which has a condition for it.
+// its newest ReplicaSet, which has a condition for it, and a JobSet's by its Jobs.
 func (w *waiting) deniedTo(live *unstructured.Unstructured) *denial {
 	if live == nil {
 		return nil
@@ -75,6 +96,13 @@ func (w *waiting) deniedTo(live *unstructured.Unstructured) *denial {
 		}
 		if is, message := conditionOf(owner, "ReplicaFailure"); is == "True" {
 			w.refused(string(owner.GetUID()), strings.TrimPrefix(message, failedCreate+": "))
+		}
+	}
+	if (RefOf(live).GroupKind() == schema.GroupKind{Group: "jobset.x-k8s.io", Kind: "JobSet"}) {
+		for _, job := range jobsOf(live) {
+			if d := w.denials[job]; d != nil {
+				return d
+			}
 		}
 	}
 	return w.denials[string(owner.GetUID())]

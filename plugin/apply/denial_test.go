@@ -77,6 +77,20 @@ func TestADeploymentsPodsAreRefusedThroughItsReplicaSet(t *testing.T) {
 	}
 }
 
+func TestAJobSetsPodsAreRefusedThroughItsJobs(t *testing.T) {
+	for job, denied := range map[string]bool{"train-workers-0": true, "train-workers-1": true, "train-driver-0": true, "train-workers-2": false, "train-other-0": false, "train": false} {
+		w := wait(t, &clock{}, `{apiVersion: jobset.x-k8s.io/v1alpha2, kind: JobSet, metadata: {name: train, namespace: ns, uid: set}, spec: {replicatedJobs: [{name: driver, template: {}}, {name: workers, replicas: 2, template: {}}]}}`)
+		e := object(t, `{apiVersion: v1, kind: Event, metadata: {name: e, namespace: ns}, reason: FailedCreate, involvedObject: {kind: Job, namespace: ns, name: `+job+`, uid: of-a-job}}`)
+		e.Object["message"] = quotaWords
+		w.learn(eventGVK, "ns", event{object: e})
+		_, err := w.check(silent{})
+		var failed *FailedError
+		if errors.As(err, &failed) != denied || denied && (failed.Ref.Name != "train" || !strings.Contains(failed.Reason, "exceeded quota")) {
+			t.Errorf("%s: err = %v", job, err)
+		}
+	}
+}
+
 // Wait itself, with the clock of the test: from the moment at which the
 // cluster says what is wrong, at most two seconds pass.
 func TestTroubleEndsTheWaitWithinTwoSeconds(t *testing.T) {
