@@ -17,7 +17,7 @@ import (
 const kept = 4 << 10
 
 // patience is how long the output of a command that was stopped may stay open:
-// what it started may live on.
+// what left its group may live on.
 const patience = 2 * time.Second
 
 // command runs a gate's command on this machine; exit 0 passes.
@@ -26,6 +26,7 @@ func (k *Keeper) command(ctx context.Context, g project.Gate) release.Gate {
 	defer cancel()
 	cmd := exec.CommandContext(inner, g.Command[0], g.Command[1:]...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = k.Dir, append(os.Environ(), k.Env...), patience
+	killWithChildren(cmd)
 	output := &tail{}
 	cmd.Stdout, cmd.Stderr = output, output
 	started := k.Now()
