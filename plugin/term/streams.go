@@ -86,13 +86,15 @@ func (s Streams) Confirm(ctx context.Context, question string) error {
 	return ErrDeclined
 }
 
-// Ask prints a prompt and returns the line that was typed, without blanks
-// around it. It returns ErrNoTerminal where nobody can type and the cause of
+// Ask prints a prompt and returns the line that was typed after it, without
+// blanks around it: what was typed before answered a question that nobody had
+// read. It returns ErrNoTerminal where nobody can type and the cause of
 // ctx when that ends first.
 func (s Streams) Ask(ctx context.Context, prompt string) (string, error) {
 	if !s.InTerminal() {
 		return "", ErrNoTerminal
 	}
+	drain(s.In.(*os.File))
 	_, _ = fmt.Fprint(s.ErrOut, prompt)
 	type reply struct {
 		line string
