@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -32,24 +31,6 @@ const (
 	APIVersion = "kubectl-ai.dev/v1alpha1"
 	Kind       = "Project"
 )
-
-// Names of the environments that exist by convention.
-const (
-	Sandbox    = "sandbox"
-	Production = "production"
-)
-
-// Code formats: how the code tree reaches a container in an environment.
-const (
-	FormatLayer       = "layer"       // a layer on the runtime image
-	FormatImageVolume = "imageVolume" // an image of its own that pods mount, read-only
-	FormatConfigMap   = "configMap"   // immutable ConfigMaps, a few MiB, read-only
-)
-
-// defaultFormats are those of an environment that names none. A layer stands
-// first because a program may write beside it, as it may under dev; without a
-// registry small code goes as ConfigMaps.
-var defaultFormats = []string{FormatLayer, FormatConfigMap}
 
 // Project is a bundle with its settings, all defaults filled in.
 type Project struct {
@@ -111,25 +92,6 @@ type Agent struct {
 	Image string
 }
 
-// Environment is where a bundle runs: an overlay, a cluster, a namespace.
-type Environment struct {
-	Name      string
-	Overlay   string // absolute path
-	Context   string // kubeconfig context; empty: the caller decides
-	Namespace string // empty: what the overlay says, else default
-	// CodeFormats are the ways that the code may go there; the first that the
-	// cluster can take is used.
-	CodeFormats []string
-	Registry    string // host[:port][/path] that images are pushed to
-	ClusterUID  string // of kube-system in Context; empty: the cluster is not pinned
-	Gates       []Gate // what has to hold before anything is applied
-	// Clusters are where the environment is, if it is in several: Waves is in
-	// which order, and OnFailure is Rollback or Stop.
-	Clusters  []Cluster
-	Waves     []Wave
-	OnFailure string
-}
-
 // FileError is a mistake in the project file, with its line where known.
 type FileError struct {
 	Path string
@@ -142,19 +104,6 @@ func (e *FileError) Error() string {
 		return fmt.Sprintf("%s:%d: %s", e.Path, e.Line, e.Msg)
 	}
 	return fmt.Sprintf("%s: %s", e.Path, e.Msg)
-}
-
-// UnknownEnvironmentError says that the bundle has no such environment.
-type UnknownEnvironmentError struct {
-	Name  string
-	Known []string
-}
-
-func (e *UnknownEnvironmentError) Error() string {
-	if len(e.Known) == 0 {
-		return fmt.Sprintf("no environment %q: the bundle has no overlays", e.Name)
-	}
-	return fmt.Sprintf("no environment %q: the bundle has %s", e.Name, strings.Join(e.Known, ", "))
 }
 
 // NoCodeError says that a code folder is not there.
@@ -190,40 +139,10 @@ type file struct {
 	Agent struct {
 		Image string `yaml:"image"`
 	} `yaml:"agent"`
-	Environments map[string]struct {
-		Overlay    string  `yaml:"overlay"`
-		Context    string  `yaml:"context"`
-		Namespace  string  `yaml:"namespace"`
-		CodeFormat formats `yaml:"codeFormat"`
-		Registry   string  `yaml:"registry"`
-		Fleet      fleet   `yaml:",inline"`
-	} `yaml:"environments"`
-	Metrics     []metricFile `yaml:"metrics"`
-	Data        *dataFile    `yaml:"data"`
-	RemoteBases bool         `yaml:"remoteBases"`
-}
-
-var known = []string{FormatLayer, FormatImageVolume, FormatConfigMap}
-
-// formats is one code format or a list of them.
-type formats []string
-
-// UnmarshalYAML implements yaml.Unmarshaler.
-func (f *formats) UnmarshalYAML(node *yaml.Node) error {
-	if node.Kind == yaml.ScalarNode {
-		var one string
-		if err := node.Decode(&one); err != nil || one == "" {
-			return err
-		}
-		*f = formats{one}
-		return nil
-	}
-	var list []string
-	if err := node.Decode(&list); err != nil {
-		return err
-	}
-	*f = list
-	return nil
+	Environments map[string]environmentFile `yaml:"environments"`
+	Metrics      []metricFile               `yaml:"metrics"`
+	Data         *dataFile                  `yaml:"data"`
+	RemoteBases  bool                       `yaml:"remoteBases"`
 }
 
 // modules are names of Python modules.
@@ -288,15 +207,6 @@ func Load(dir string) (*Project, error) {
 		}
 	}
 	return p, nil
-}
-
-// Environment returns the environment of that name.
-func (p *Project) Environment(name string) (Environment, error) {
-	e, ok := p.Environments[name]
-	if !ok {
-		return Environment{}, &UnknownEnvironmentError{Name: name, Known: slices.Sorted(maps.Keys(p.Environments))}
-	}
-	return e, nil
 }
 
 // parse decodes the file; an empty one is a project of defaults.
@@ -422,36 +332,8 @@ func (f *file) project(root, path string) (*Project, error) {
 	if p.Metrics, err = readMetrics(f.Metrics); err != nil {
 		return nil, bad("%v", err)
 	}
-	for _, name := range conventionalOverlays(root) {
-		p.Environments[name] = Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), CodeFormats: defaultFormats}
-	}
-	for name, e := range f.Environments {
-		env := Environment{Name: name, Overlay: filepath.Join(root, "overlays", name), Context: e.Context, Namespace: e.Namespace, CodeFormats: e.CodeFormat, Registry: e.Registry}
-		if e.Overlay != "" {
-			env.Overlay = within(root, e.Overlay)
-		}
-		if len(env.CodeFormats) == 0 {
-			env.CodeFormats = defaultFormats
-		}
-		for i, format := range env.CodeFormats {
-			switch {
-			case !slices.Contains(known, format):
-				return nil, bad("environments.%s.codeFormat %q: want one of %s, or a list of them", name, format, strings.Join(known, ", "))
-			case slices.Contains(env.CodeFormats[:i], format):
-				return nil, bad("environments.%s.codeFormat names %s twice", name, format)
-			}
-		}
-		if err := e.Fleet.read(&env, p.Metrics); err != nil {
-			return nil, bad("environments.%s.%v", name, err)
-		}
-		p.Environments[name] = env
-	}
-	for name, env := range p.Environments {
-		for i, g := range env.Gates {
-			if _, known := p.Environments[g.From]; g.Metric != "" && g.From != Sandbox && !known {
-				return nil, bad("environments.%s.gates[%d].from %q is no environment", name, i, g.From)
-			}
-		}
+	if err := p.readEnvironments(f.Environments); err != nil {
+		return nil, bad("environments.%v", err)
 	}
 	return p, nil
 }
@@ -495,20 +377,6 @@ func conventionalCode(root string) string {
 		return src
 	}
 	return root
-}
-
-func conventionalOverlays(root string) []string {
-	entries, err := os.ReadDir(filepath.Join(root, "overlays"))
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names
 }
 
 // nameFrom makes a DNS label of a folder's name.
