@@ -7,6 +7,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"log"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Options are how a broker is to be.
@@ -32,6 +34,7 @@ func (e *OptionError) Error() string { return e.Option + ": " + e.Reason }
 // Broker is a running broker.
 type Broker struct {
 	cluster *kfake.Cluster
+	client  *kgo.Client // asks what topics and groups there are
 }
 
 // Start serves the Kafka protocol on a listener, which the broker closes. It
@@ -55,13 +58,30 @@ func Start(listener net.Listener, o Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the broker: %w", err)
 	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(listener.Addr().String()), Direct(listener.Addr().String()))
+	if err != nil {
+		cluster.Close()
+		return nil, fmt.Errorf("ask the broker: %w", err)
+	}
 	o.Log.Printf("Kafka on %s, for clients at %s; topics: %s, %d partitions each", listener.Addr(), advertised, strings.Join(o.Topics, " "), o.Partitions)
 	o.Log.Print("messages are kept in memory alone: a restart loses them")
-	return &Broker{cluster: cluster}, nil
+	return &Broker{cluster: cluster, client: client}, nil
 }
 
 // Close ends it, with all connections.
-func (b *Broker) Close() { b.cluster.Close() }
+func (b *Broker) Close() {
+	b.client.Close()
+	b.cluster.Close()
+}
+
+// Direct makes a client keep to an address, whatever the broker tells clients:
+// who runs beside the broker does not go through the Service in front.
+func Direct(address string) kgo.Opt {
+	var dialer net.Dialer
+	return kgo.Dialer(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", address)
+	})
+}
 
 // advertising is a listener that tells another address than its own: kfake
 // tells clients that of its listener.
