@@ -55,6 +55,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 	}
 	root.AddCommand(
 		NewCmdSandbox(f),
+		NewCmdDemo(f),
 		NewCmdDoctor(f),
 		NewCmdDev(f),
 		NewCmdAttach(f),
