@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
 )
@@ -97,7 +98,7 @@ func (o *BackOptions) Run(ctx context.Context, f *Factory) error {
 
 // deliver brings the generation to the ranks that run, all together.
 func (o *BackOptions) deliver(ctx context.Context, f *Factory) ([]wire.Receipt, error) {
-	t, err := openTarget(ctx, f, o.Dir, &o.allow)
+	t, err := openTarget(ctx, f, o.Dir, project.Sandbox, &o.allow)
 	if err != nil {
 		return nil, err
 	}

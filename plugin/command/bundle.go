@@ -42,8 +42,7 @@ func render(dir, environment, namespace string) (*rendered, error) {
 		return nil, err
 	}
 	workload.NumberRanks(targets)
-	workload.TellContract(targets, workload.DataContract, p.Data.Contract())
-	workload.TellContract(targets, workload.MetricsContract, p.MetricsContract())
+	tellContracts(p, targets)
 	r := &rendered{project: p, env: env, objects: objects, targets: targets}
 	switch {
 	case namespace != "":
@@ -56,6 +55,13 @@ func render(dir, environment, namespace string) (*rendered, error) {
 		r.namespace = "default"
 	}
 	return r, nil
+}
+
+// tellContracts hands containers what the project says of its data and its
+// metrics.
+func tellContracts(p *project.Project, targets []workload.Target) {
+	workload.TellContract(targets, workload.DataContract, p.Data.Contract())
+	workload.TellContract(targets, workload.MetricsContract, p.MetricsContract())
 }
 
 // dirArg returns the bundle's folder: the argument, or the working directory.

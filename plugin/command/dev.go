@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
@@ -100,7 +101,7 @@ func (o *DevOptions) Validate() error {
 
 // Run applies the bundle and follows the code.
 func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
-	t, err := openTarget(ctx, f, o.Dir, &o.allow)
+	t, err := openTarget(ctx, f, o.Dir, project.Sandbox, &o.allow)
 	if err != nil {
 		return err
 	}

@@ -188,7 +188,7 @@ func (p *production) compare(f *Factory, o *PromoteOptions, found *foundCode, ca
 // written asks the sandbox's ranks what their programs wrote beside the code
 // since they were started.
 func written(ctx context.Context, found *foundCode) ([]string, error) {
-	t, err := openTarget(ctx, found.sandbox, found.dir, &allowance{reads: true})
+	t, err := openTarget(ctx, found.sandbox, found.dir, project.Sandbox, &allowance{reads: true})
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,9 @@ func (o *fleet) keeper(f *Factory, members []*member, wave int) *gate.Keeper {
 			return sampleMetric(ctx, f, members, metric, from)
 		},
 		Carriers: func(ctx context.Context) ([]gate.Carrier, error) { return signable(ctx, members) }, Tree: first.bundle.Tree,
+		Validated: func(ctx context.Context, from string) (*gate.Validation, error) {
+			return newestValidation(ctx, f, first, from)
+		},
 		Tell: func(g release.Gate) {
 			word := "refused"
 			if g.Passed {
@@ -126,8 +129,8 @@ func sampleMetric(ctx context.Context, f *Factory, members []*member, metric, fr
 	return out, nil
 }
 
-// run is one container's output over a time.
-type run struct {
+// output is what one container says over a time.
+type output struct {
 	rank         observe.Rank
 	since, until time.Time
 }
@@ -149,17 +152,17 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 	if err != nil {
 		return s, err
 	}
-	var runs []run
+	var runs []output
 	for _, g := range generations {
 		for _, receipt := range g.Receipts {
-			at := slices.IndexFunc(runs, func(o run) bool { return o.rank.PodUID == receipt.PodUID && o.rank.Container == receipt.Container })
+			at := slices.IndexFunc(runs, func(o output) bool { return o.rank.PodUID == receipt.PodUID && o.rank.Container == receipt.Container })
 			switch started := receipt.Process == wire.Restarted && receipt.State() == wire.StateRunning; {
 			case started && receipt.StartedDigest.String() == tree:
 				rank := observe.Rank{Pod: receipt.Pod, PodUID: receipt.PodUID, Container: receipt.Container, Index: receipt.Rank}
 				if at >= 0 {
 					runs = slices.Delete(runs, at, at+1)
 				}
-				runs = append(runs, run{rank: rank, since: receipt.Running})
+				runs = append(runs, output{rank: rank, since: receipt.Running})
 			case started && at >= 0 && runs[at].until.IsZero():
 				runs[at].until = receipt.Running // other code runs from here on
 			}
@@ -192,22 +195,22 @@ func (p *production) sampleRelease(ctx context.Context, metric, tree string) (ga
 		return s, fmt.Errorf("list pods: %w", err)
 	}
 	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
-	var runs []run
+	var runs []output
 	for i := range pods.Items {
 		pod := &pods.Items[i]
 		if pod.Annotations[promote.DigestAnnotation] != tree || pod.Status.Phase == corev1.PodPending {
 			continue
 		}
 		for _, rank := range observe.Ranks(pod, promote.ContainersAnnotation) {
-			runs = append(runs, run{rank: rank})
+			runs = append(runs, output{rank: rank})
 		}
 	}
 	return readFrom(ctx, client, p.namespace, runs, metric, s)
 }
 
 // readFrom takes the value of the lowest rank that reported one.
-func readFrom(ctx context.Context, client kubernetes.Interface, namespace string, runs []run, metric string, s gate.Sample) (gate.Sample, error) {
-	slices.SortStableFunc(runs, func(a, b run) int { return a.rank.Index - b.rank.Index })
+func readFrom(ctx context.Context, client kubernetes.Interface, namespace string, runs []output, metric string, s gate.Sample) (gate.Sample, error) {
+	slices.SortStableFunc(runs, func(a, b output) int { return a.rank.Index - b.rank.Index })
 	for _, r := range runs {
 		options := &corev1.PodLogOptions{Container: r.rank.Container, Timestamps: true}
 		if !r.since.IsZero() {

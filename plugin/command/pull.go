@@ -96,7 +96,7 @@ func (o *PullOptions) Validate() error {
 
 // Run brings the files and prints what became of each.
 func (o *PullOptions) Run(ctx context.Context, f *Factory) error {
-	t, err := openTarget(ctx, f, o.Dir, &allowance{reads: true})
+	t, err := openTarget(ctx, f, o.Dir, project.Sandbox, &allowance{reads: true})
 	if err != nil {
 		return err
 	}

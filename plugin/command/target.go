@@ -75,11 +75,11 @@ type target struct {
 	applier *apply.Client
 }
 
-// openTarget renders the sandbox environment of a bundle and opens the
-// cluster it goes to: --context, else the project file's, else the default
+// openTarget renders an environment of a bundle, mostly the sandbox, and opens
+// the cluster it goes to: --context, else the project file's, else the default
 // sandbox.
-func openTarget(ctx context.Context, f *Factory, dir string, a *allowance) (*target, error) {
-	r, err := render(dir, "sandbox", f.Namespace())
+func openTarget(ctx context.Context, f *Factory, dir, environment string, a *allowance) (*target, error) {
+	r, err := render(dir, environment, f.Namespace())
 	if err != nil {
 		return nil, err
 	}

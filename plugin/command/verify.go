@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/tree"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/wire"
@@ -94,7 +95,7 @@ Nothing is changed. Exit code 5: something differs.`,
 
 // Run verifies all ranks at once.
 func (o *VerifyOptions) Run(ctx context.Context, f *Factory) error {
-	t, err := openTarget(ctx, f, o.Dir, &allowance{reads: true})
+	t, err := openTarget(ctx, f, o.Dir, project.Sandbox, &allowance{reads: true})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ typing mistake never turns a setting off in silence. The fields are:
     labels: [LABELS], split: {heldOut, seed}}
   environments: {NAME: {overlay, context, clusterUID, namespace, codeFormat, registry, gates,
     clusters: [{name, context, uid}], waves: [{clusters, parallelism, soak, gates}], onFailure: rollback|stop}}
-  gates: [{metric, from} or {command, timeout} or {approval: NUMBER or [NAMES]}]
+  gates: [{metric, from} or {validation: {from}} or {command, timeout} or {approval: NUMBER or [NAMES]}]
   reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}], checkpoint: {path, signal, timeout}}
   agent: {image}`,
 	},

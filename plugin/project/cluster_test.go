@@ -76,6 +76,8 @@ func TestMistakesInClustersWavesAndGatesAreNamed(t *testing.T) {
 		{"a gate of a metric that is not there", "environments: {e: {gates: [{metric: m}]}}", "metric m is not in metrics"},
 		{"a gate of a metric without a threshold", "metrics: [{name: m, goal: minimize}]\nenvironments: {e: {gates: [{metric: m}]}}", "metric m has no threshold"},
 		{"a metric from nowhere", accuracy + "environments: {e: {gates: [{metric: accuracy, from: staging}]}}", "gates[0].from \"staging\" is no environment"},
+		{"a validation from nowhere", "environments: {e: {gates: [{validation: {from: staging}}]}}", "gates[0].from \"staging\" is no environment"},
+		{"a validation with something else", "environments: {e: {gates: [{validation: {of: x}}]}}", ":3: validation: unknown field of"},
 		{"an empty command", "environments: {e: {gates: [{command: []}]}}", "command: want a program"},
 		{"a timeout that is none", "environments: {e: {gates: [{command: [a], timeout: soon}]}}", "timeout \"soon\""},
 		{"a signature by no key", "environments: {e: {gates: [{signature: {keys: []}}]}}", "signature: want keys"},

@@ -117,7 +117,7 @@ func (p *Project) readEnvironments(list map[string]environmentFile) error {
 	}
 	for name, env := range p.Environments {
 		for i, g := range env.Gates {
-			if _, known := p.Environments[g.From]; g.Metric != "" && g.From != Sandbox && !known {
+			if _, known := p.Environments[g.From]; (g.Metric != "" || g.Validation) && g.From != "" && g.From != Sandbox && !known {
 				return fmt.Errorf("%s.gates[%d].from %q is no environment", name, i, g.From)
 			}
 		}

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ type Dataset struct {
 	Seed int64  `json:"seed"` // of the split
 }
 
-// Gate is one condition of a promotion: a metric, a command, a signature or
+// Gate is one condition of a promotion: a metric, a validation, a command, a
+// signature or approval.
 // approval.
 type Gate struct {
 	Metric string // name in Project.Metrics; "" where it is another gate
@@ -74,6 +76,9 @@ type Gate struct {
 	Keys      []string      // public keys, relative to the project file: one of them has to have signed the code
 	Approvals int           // how many have to approve; 0 where it is another gate
 	Approvers []string      // who has to, all of them; nil: anybody
+	// Validation wants the newest validation of the code, in From, to have
+	// passed.
+	Validation bool
 }
 
 // CommandTimeout is how long a gate's command may run unless it says more.
@@ -101,6 +106,7 @@ type gateFile struct {
 	Signature *struct {
 		Keys []string `yaml:"keys"`
 	} `yaml:"signature"`
+	Validation *validationFile `yaml:"validation"`
 }
 
 // approval is a number of people, or their names.
@@ -167,13 +173,13 @@ func readGates(list []gateFile, metrics []Metric, from string) ([]Gate, error) {
 
 func (g gateFile) read(metrics []Metric, from string) (Gate, error) {
 	kinds := 0
-	for _, given := range []bool{g.Metric != "", g.Command != nil, g.Approval.given, g.Signature != nil} {
+	for _, given := range []bool{g.Metric != "", g.Command != nil, g.Approval.given, g.Signature != nil, g.Validation != nil} {
 		if given {
 			kinds++
 		}
 	}
 	if kinds != 1 {
-		return Gate{}, errors.New("want one of metric, command, signature and approval")
+		return Gate{}, errors.New("want one of metric, validation, command, signature and approval")
 	}
 	out := Gate{Metric: g.Metric, Command: g.Command, Approvals: g.Approval.count, Approvers: g.Approval.names}
 	switch {
@@ -202,6 +208,9 @@ func (g gateFile) read(metrics []Metric, from string) (Gate, error) {
 	}
 	if g.Signature != nil {
 		out.Keys = g.Signature.Keys
+	}
+	if g.Validation != nil {
+		out.Validation, out.From = true, cmp.Or(g.Validation.From, Sandbox)
 	}
 	if g.Command != nil {
 		out.Timeout = CommandTimeout

@@ -160,6 +160,9 @@ func endOf(job *batchv1.Job) time.Time {
 // WaitingAnnotation says, on the Job of a run that waits, what for.
 const WaitingAnnotation = "kubectl-ai.dev/waits-for"
 
+// Undecided is why a run waits before anybody decided about it.
+const Undecided = "waits to be let go"
+
 // QueueLabel hands a Job to Kueue, which lets it go then.
 const QueueLabel = "kueue.x-k8s.io/queue-name"
 
@@ -170,7 +173,7 @@ func waitsFor(job *batchv1.Job) string {
 	if why := job.Annotations[WaitingAnnotation]; why != "" {
 		return why
 	}
-	return "waits to be let go"
+	return Undecided
 }
 
 // pod takes in the images, the node and the ends of a pod's containers.
@@ -260,4 +263,17 @@ func (s *Store) readLogs(ctx context.Context, r *Record, pods []*corev1.Pod, met
 		r.Read = read
 	}
 	return nil
+}
+
+// Peek returns how a run stands without reading its logs or writing.
+func (s *Store) Peek(ctx context.Context, r Record) (Record, error) {
+	if r.Done() {
+		return r, nil
+	}
+	live, err := s.Look(ctx, &r)
+	if err != nil {
+		return r, err
+	}
+	r.stand(live)
+	return r, nil
 }

@@ -73,7 +73,10 @@ func (r *Record) Judge(metrics []project.Metric) *Report {
 		refuse(`the code never said which model it measured on which data ({"validation": {"model": …, "data": …, "overlap": 0}})`)
 	default:
 		out.Model, out.Data, out.Overlap = v.Model, v.Data, &v.Overlap
-		if v.Overlap > 0 {
+		switch {
+		case v.Overlap == 1:
+			refuse("1 sample is in the training data too")
+		case v.Overlap > 1:
 			refuse("%d samples are in the training data too", v.Overlap)
 		}
 	}

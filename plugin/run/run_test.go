@@ -117,7 +117,7 @@ func TestWhatAValidationRefuses(t *testing.T) {
 		{"below the threshold", []string{ok, `{"metrics": [{"name": "accuracy", "value": 0.95}]}`, `{"metrics": [{"name": "accuracy", "value": 0.89}]}`}, apply.Complete, []string{"accuracy is 0.89; at least 0.9 is wanted"}},
 		{"never reported", []string{ok}, apply.Complete, []string{"accuracy was never reported"}},
 		{"NaN", []string{ok, `{"metrics": [{"name": "accuracy", "value": NaN}]}`}, apply.Complete, []string{"accuracy is NaN"}},
-		{"one sample on both sides", []string{strings.Replace(ok, `: 0}`, `: 1}`, 1), `{"metrics": [{"name": "accuracy", "value": 1}]}`}, apply.Complete, []string{"1 samples are in the training data too"}},
+		{"one sample on both sides", []string{strings.Replace(ok, `: 0}`, `: 1}`, 1), `{"metrics": [{"name": "accuracy", "value": 1}]}`}, apply.Complete, []string{"1 sample is in the training data too"}},
 		{"nobody says of the data", []string{`{"metrics": [{"name": "accuracy", "value": 1}]}`}, apply.Complete, []string{"never said which model"}},
 		{"all at once", []string{`{"metrics": [{"name": "accuracy", "va`}, apply.Failed, []string{"never reported", "never said", "1 lines", "did not end well"}},
 	} {

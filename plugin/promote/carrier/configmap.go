@@ -31,6 +31,8 @@ const TreeAnnotation = "kubectl-ai.dev/tree-digest"
 // ConfigMaps carries code as immutable ConfigMaps in one projected volume,
 // whose names hold the digest of the tree.
 type ConfigMaps struct {
+	// Resolver finds runtime images, to name them by digest; nil: they stay as
+	// the bundle names them.
 	Resolver *Resolver
 	Project  string
 	// Writes guards what cannot be written to; nil: nobody asks.
@@ -89,9 +91,11 @@ func (c *ConfigMaps) Carry(ctx context.Context, code Code, targets []workload.Ta
 			}
 		}
 		image := t.Container.Image()
-		base, err := c.Resolver.pin(ctx, t.Container, r)
-		if err != nil {
-			return nil, err
+		var base *Base
+		if c.Resolver != nil {
+			if base, err = c.Resolver.pin(ctx, t.Container, r); err != nil {
+				return nil, err
+			}
 		}
 		mount(t, map[string]any{"projected": map[string]any{"sources": sources}}, digest)
 		result.keep(t, image, base)

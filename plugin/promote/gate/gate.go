@@ -48,6 +48,9 @@ type Keeper struct {
 	// said of it.
 	Carriers func(ctx context.Context) ([]Carrier, error)
 	Tree     string
+	// Validated finds the newest validation of the code that is promoted in an
+	// environment; nil where there is none.
+	Validated func(ctx context.Context, from string) (*Validation, error)
 	// Dir and Env are where commands run, and what they find in their
 	// environment beside this process's own. Keys are relative to Dir.
 	Dir string
@@ -86,6 +89,12 @@ func (k *Keeper) Check(ctx context.Context, gates []project.Gate) ([]release.Gat
 				return evidence, err
 			}
 			add(found...)
+		case g.Validation:
+			found, err := k.validation(ctx, g)
+			if err != nil {
+				return evidence, err
+			}
+			add(found)
 		case g.Command != nil:
 			add(k.command(ctx, g))
 		case g.Keys != nil:

@@ -5,7 +5,7 @@ import "time"
 // Gate is a condition that was asked before something was applied, with the
 // evidence. Its JSON form is stable.
 type Gate struct {
-	Kind   string    `json:"kind"`           // metric, command, signature or approval
+	Kind   string    `json:"kind"`           // metric, validation, command, signature or approval
 	Name   string    `json:"name"`           // the metric, the command line, the keys, or who has to approve
 	Wave   int       `json:"wave,omitempty"` // after which it was asked; 0: before all
 	Passed bool      `json:"passed"`
@@ -17,6 +17,7 @@ type Gate struct {
 	Approvers []string    `json:"approvers,omitempty"` // who said yes
 
 	Signatures []GateSignature `json:"signatures,omitempty"` // one an object that holds the code
+	Validation *GateValidation `json:"validation,omitempty"`
 }
 
 // GateSignature is provenance that one of a gate's keys signed.
@@ -46,4 +47,13 @@ type GateResult struct {
 	Exit    int     `json:"exit"` // -1: it did not start, or was stopped
 	Seconds float64 `json:"seconds"`
 	Output  string  `json:"output,omitempty"` // its end, both streams
+}
+
+// GateValidation is which validation was asked, and what it measured on what.
+type GateValidation struct {
+	Run     string    `json:"run"` // its ID
+	Context string    `json:"context"`
+	Model   string    `json:"model,omitempty"` // digests as the code said them
+	Data    string    `json:"data,omitempty"`
+	When    time.Time `json:"when"`
 }

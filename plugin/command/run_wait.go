@@ -1,0 +1,299 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/metric"
+	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
+	"github.com/kubectl-ai/kubectl-ai/plugin/run"
+	"github.com/kubectl-ai/kubectl-ai/plugin/run/admit"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+)
+
+// runSet are the runs of a project in a namespace of a cluster.
+type runSet struct {
+	f         *Factory
+	store     *run.Store
+	queue     *admit.Queue
+	client    kubernetes.Interface
+	context   string
+	namespace string
+	project   string // "": nobody knows, all
+	metrics   []project.Metric
+
+	progress *term.Progress
+	follow   bool      // show what rank 0 says
+	said     io.Writer // there
+
+	passing sync.Mutex
+	passed  time.Time
+}
+
+// runs returns what is known of runs where a bundle goes.
+func (t *target) runs(f *Factory) *runSet {
+	return &runSet{
+		f: f, client: t.client, context: t.context, namespace: t.namespace, project: t.project.Name, metrics: t.project.Metrics,
+		store: &run.Store{Client: t.client, Namespace: t.namespace},
+		queue: &admit.Queue{
+			Client: t.client, Dynamic: t.applier.Dynamic, Namespace: t.namespace, Now: time.Now,
+			Holder: release.Holder{Who: "kubectl ai", Host: host(), Doing: "run"},
+		},
+	}
+}
+
+const (
+	// look is how often a run that is waited for is looked at. A pass over all
+	// that wait is made no more often, however many runs wait here.
+	look = 500 * time.Millisecond
+	// recordEvery is how often the record of a run that goes on is brought up
+	// to date while somebody waits; whoever reads it brings it up to date too.
+	recordEvery = 15 * time.Second
+	// tellEvery is how often progress is told.
+	tellEvery = 5 * time.Second
+	// settling is how long run without --wait stays for a run that could go and
+	// has to wait for another one's nodes.
+	settling = 15 * time.Second
+)
+
+// pass lets go what finds room, if nobody here did just now.
+func (r *runSet) pass(ctx context.Context) error {
+	r.passing.Lock()
+	defer r.passing.Unlock()
+	if time.Since(r.passed) < look {
+		return nil
+	}
+	_, err := r.queue.Pass(ctx)
+	r.passed = time.Now()
+	if errors.Is(err, admit.ErrBusy) {
+		return nil
+	}
+	return err
+}
+
+// settle makes passes until a run was let go or it is known what it waits for.
+func (r *runSet) settle(ctx context.Context, id string) (run.Record, error) {
+	until := time.Now().Add(settling)
+	for {
+		if err := r.pass(ctx); err != nil {
+			return run.Record{}, err
+		}
+		record, err := r.store.Reconcile(ctx, id, r.metrics)
+		if err != nil || record.Phase != apply.Queued || strings.HasPrefix(record.Reason, "waits for ") || strings.Contains(record.Reason, "Kueue") || time.Now().After(until) {
+			return record, err
+		}
+		if err := breathe(ctx); err != nil {
+			return record, err
+		}
+	}
+}
+
+func breathe(ctx context.Context) error {
+	t := time.NewTimer(look)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// wait follows a run to its end. It returns a *run.FailedError when that was
+// not a good one, and says how to come back when it is interrupted.
+func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
+	w := &watcher{runSet: r, id: id, followed: map[string]bool{}, toldOf: map[apply.Phase]bool{}}
+	record, err := w.run(ctx)
+	w.followers.Wait()
+	if ctx.Err() != nil {
+		r.f.Streams.Talk("detached: run %s goes on; kubectl ai runs wait %[1]s follows it again, runs show %[1]s shows it", id)
+		return record, context.Cause(ctx)
+	}
+	if err != nil {
+		return record, err
+	}
+	record = r.export(ctx, record)
+	if record.Phase != apply.Complete {
+		return record, &run.FailedError{Record: record}
+	}
+	return record, nil
+}
+
+// watcher follows one run.
+type watcher struct {
+	*runSet
+	id        string
+	record    run.Record
+	recorded  time.Time
+	followers sync.WaitGroup
+	followed  map[string]bool // by pod UID, container and restart
+	toldOf    map[apply.Phase]bool
+
+	mu   sync.Mutex // guards what followers write
+	told time.Time
+	live run.Record // what followers heard
+}
+
+func (w *watcher) run(ctx context.Context) (run.Record, error) {
+	for {
+		var err error
+		// A run that has gone on for a while is looked at, and recorded now and then.
+		stale := time.Since(w.recorded) >= recordEvery
+		now := w.record
+		if w.record.ID != "" && !stale {
+			if now, err = w.store.Peek(ctx, w.record); err != nil {
+				return w.record, err
+			}
+		}
+		if w.record.ID == "" || stale || now.Phase != w.record.Phase || now.Reason != w.record.Reason {
+			if now, err = w.store.Reconcile(ctx, w.id, w.metrics); err != nil {
+				return w.record, err
+			}
+			w.recorded = time.Now()
+			w.tell(now)
+			w.record = now
+		}
+		if w.follow {
+			if err := w.listen(ctx, now); err != nil {
+				return now, err
+			}
+		}
+		if now.Done() {
+			return now, nil
+		}
+		if now.Phase == apply.Queued {
+			if err := w.pass(ctx); err != nil && ctx.Err() == nil {
+				return now, err
+			}
+		}
+		if err := breathe(ctx); err != nil {
+			return now, err
+		}
+	}
+}
+
+// tell says what changed: a phase once, since ranks that end one by one make a
+// run fall back, and of a matrix only what one waits for and how it ended.
+func (w *watcher) tell(now run.Record) {
+	news := now.Done() || now.Reason != "" && now.Reason != w.record.Reason && now.Reason != run.Undecided
+	if !news && (w.toldOf[now.Phase] || now.Matrix != "" || now.Phase == apply.Queued) {
+		return
+	}
+	w.toldOf[now.Phase] = true
+	what := strings.ToLower(string(now.Phase))
+	if now.Reason != "" {
+		what += ": " + now.Reason
+	}
+	if now.Phase == apply.Complete {
+		what += measures(now)
+	}
+	w.progress.Note("run %s%s %s", now.ID, point(now), what)
+}
+
+// point names a run of a matrix by its parameters.
+func point(r run.Record) string {
+	if r.Matrix == "" {
+		return ""
+	}
+	return " (" + parameters(r) + ")"
+}
+
+// listen follows the containers of the lowest rank that it does not follow yet.
+func (w *watcher) listen(ctx context.Context, now run.Record) error {
+	live, err := w.store.Look(ctx, &now)
+	if err != nil {
+		return err
+	}
+	for _, pod := range live.Pods {
+		if pod.Status.Phase == corev1.PodPending {
+			continue
+		}
+		for _, rank := range observe.Ranks(pod, run.ContainersAnnotation) {
+			i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == rank.Container })
+			if rank.Index > 0 || i < 0 || pod.Status.ContainerStatuses[i].State.Waiting != nil {
+				continue
+			}
+			key := rank.PodUID + "/" + rank.Container + "/" + fmt.Sprint(pod.Status.ContainerStatuses[i].RestartCount)
+			if w.followed[key] {
+				continue
+			}
+			w.followed[key] = true
+			if rank.Index < 0 {
+				rank.Index = 0
+			}
+			w.followers.Add(1)
+			go func() {
+				defer w.followers.Done()
+				lines := observe.LinesTo(w.said)
+				_ = observe.Follow(ctx, w.client, w.namespace, rank, func(rank observe.Rank, line string) {
+					lines(rank, line)
+					w.heard(rank.Index, line)
+				})
+			}()
+		}
+	}
+	return nil
+}
+
+// heard tells of progress, not too often.
+func (w *watcher) heard(rank int, line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	words, err := metric.Read([]byte(line))
+	var malformed *metric.MalformedError
+	if errors.As(err, &malformed) {
+		w.progress.Note("%v", malformed)
+	}
+	if words.Report == nil {
+		return
+	}
+	if w.live.Started.IsZero() {
+		w.live.Started, w.live.Phase = time.Now(), apply.Running
+	}
+	w.live.Line(time.Now(), rank, line, w.metrics)
+	if time.Since(w.told) < tellEvery {
+		return
+	}
+	w.told = time.Now()
+	w.progress.Note("run %s%s", w.id, advance(w.live, time.Now()))
+}
+
+// advance is how far a run is, in words; "" where its code does not say.
+func advance(r run.Record, now time.Time) string {
+	s := ""
+	if r.Progress != nil {
+		s += fmt.Sprintf(" %.0f %%", float64(*r.Progress))
+	}
+	s += measures(r)
+	if left, ok := r.Left(now); ok && left >= time.Second {
+		s += fmt.Sprintf(", about %s left", left.Round(time.Second))
+	}
+	return s
+}
+
+// measures are the last values of a run's metrics, three at most.
+func measures(r run.Record) string {
+	s := ""
+	for _, m := range r.Metrics[:min(3, len(r.Metrics))] {
+		s += fmt.Sprintf(", %s %.5g", m.Name, float64(m.Last))
+	}
+	return s
+}
+
+// interrupted says whether Ctrl-C is why.
+func interrupted(err error) bool {
+	return errors.Is(err, explain.Interrupted) || errors.Is(err, context.Canceled)
+}
