@@ -26,6 +26,7 @@ func TestPodsThatAreRefusedEndTheWait(t *testing.T) {
 		name, message string
 		first         bool // the event was there before
 		leaving       bool
+		freed         bool // earlier work gave way
 		after         time.Duration
 		fails         bool
 	}{
@@ -36,11 +37,14 @@ func TestPodsThatAreRefusedEndTheWait(t *testing.T) {
 		{name: "a service account that does not come", message: `error looking up service account ns/default: not found`, after: 31 * time.Second, fails: true},
 		{name: "an event of an earlier time", message: quotaWords, first: true},
 		{name: "pods that go will set the quota free", message: quotaWords, leaving: true},
+		{name: "earlier work gave way, and the quota is counted later", message: quotaWords, freed: true},
+		{name: "it was counted", message: quotaWords, freed: true, after: 31 * time.Second, fails: true},
 		{name: "pods that stay do not", message: quotaWords, leaving: true, after: 31 * time.Second, fails: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			now := &clock{t: time.Unix(1000, 0)}
 			w := wait(t, now, jobText)
+			w.options.Freed = c.freed
 			e := event{object: failedCreateOf(t, "job", c.message)}
 			if c.first {
 				e = event{reset: true, full: []*unstructured.Unstructured{e.object}}

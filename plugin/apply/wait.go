@@ -24,6 +24,9 @@ type WaitOptions struct {
 	// that dies in its first second was Ready for that second. 0: 3 s;
 	// negative: none.
 	Settle time.Duration
+	// Freed says that earlier work gave way just now. The usage of a quota is
+	// counted a moment later, so that its refusals have the grace.
+	Freed bool
 	// Until is what is waited for; "": UntilStarted.
 	Until Until
 	// Seen is told whenever a workload's standing changes, by one goroutine;

@@ -127,7 +127,7 @@ func (w *waiting) check(r Reporter) (bool, error) {
 		live := w.live[ref]
 		pods, leaving := w.podsOf(live)
 		v := judge(ref, view{
-			object: live, pods: pods, leaving: leaving, denial: w.deniedTo(live), mute: w.mute[ref.GroupKind()],
+			object: live, pods: pods, leaving: leaving || w.options.Freed, denial: w.deniedTo(live), mute: w.mute[ref.GroupKind()],
 			now: w.now(), seen: w.since.first, grace: w.options.Grace, waited: w.now().Sub(w.began),
 		})
 		v.phase = w.settled(ref, v.phase)

@@ -219,7 +219,7 @@ func (r *run) displace(ctx context.Context) error {
 	if r.Options.Replace == ReplaceKill {
 		r.Reporter.Start(fmt.Sprintf("Kill %d earlier runs", len(r.plan.earlier)))
 		gone, err := r.deleteAll(ctx, r.plan.earlier, deletion{wait: true, keep: func(f former) string {
-			if apply.Finished(f.live) {
+			if apply.Finished(f.live) && !slices.Contains(r.Options.PruneAlso, f.entry.Short()) {
 				return "it ended by itself"
 			}
 			return ""

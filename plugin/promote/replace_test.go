@@ -260,6 +260,33 @@ func TestAKilledRunIsNoRunThatEnded(t *testing.T) {
 	}
 }
 
+// One that ends while it is to be killed stays, for its logs, unless it was
+// named, as those are that a failed release made.
+func TestARunThatEndsBeforeItIsKilled(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		seen := member(t, earlierJob)
+		live := seen.DeepCopy()
+		live.SetResourceVersion("2")
+		live.Object["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Failed", "status": "True"}}}
+		p, d := cluster(t, live)
+		d.PrependReactor("delete", "jobs", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			if *a.(clienttesting.DeleteActionImpl).DeleteOptions.Preconditions.ResourceVersion != "2" {
+				return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "jobs"}, "train", errors.New("precondition"))
+			}
+			return false, nil, nil
+		})
+		p.Options.Replace = ReplaceKill
+		if named {
+			p.Options.PruneAlso = []string{"Job/train-01234567"}
+		}
+		r := begun(p, planOf(p, object(t, strings.Replace(earlierJob, "01234567", "89abcdef", 1)), seen))
+		r.plan.earlier = formersOf(seen)
+		if err := r.displace(t.Context()); err != nil || r.gone[apply.RefOf(seen)] != named {
+			t.Errorf("named %v: gone %v, %v", named, r.gone, err)
+		}
+	}
+}
+
 func TestAwaitedRunsMayTakeTheTimeGiven(t *testing.T) {
 	live := member(t, earlierJob)
 	p, d := cluster(t, live)

@@ -16,6 +16,7 @@ func (r *run) wait(ctx context.Context) (err error) {
 	ctx, cancel := within(ctx, r.Options.Timeout)
 	defer cancel()
 	o := r.Options.Wait
+	o.Freed = len(r.record.Replaced) > 0
 	if !r.plan.starts {
 		o.Settle = -1 // nothing starts that could die in its first seconds
 	}
