@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
 
@@ -44,7 +45,7 @@ const wasThere = "it was there before the first release"
 const AllData = "all"
 
 // PlanUninstall finds out what taking the project from its target would
-// delete, and writes nothing. data names what would be kept otherwise, as
+// delete, and whether that is permitted, and writes nothing. data names what would be kept otherwise, as
 // Kind/name, or AllData: volume claims, CRDs that have objects of others, and
 // namespaces that a release made and that hold something of others. What
 // carries a keep annotation, or is another's, or was there before the first
@@ -92,7 +93,19 @@ func (p *Promoter) PlanUninstall(ctx context.Context, data []string) (removal *R
 	if _, ok := r.state.Find(ref); !ok && r.state.Exists() && home != nil {
 		r.Kept = append(r.Kept, Kept{Entry: release.Entry{Ref: ref}, Reason: wasThere})
 	}
-	return r, nil
+	if r.Nothing() || r.ending != "" {
+		return r, nil
+	}
+	check := preflight.Check{Client: p.Cluster, Project: p.Target.Project, Environment: p.Target.Environment, Namespace: p.Target.Namespace}
+	return r, check.Permitted(ctx, preflight.Removal{Deleted: r.Delete, Disowned: refsOf(r.shared)})
+}
+
+func refsOf(formers []former) []apply.Ref {
+	var out []apply.Ref
+	for _, f := range formers {
+		out = append(out, f.entry.Ref)
+	}
+	return out
 }
 
 // sort decides what goes. Namespaces come last: whether one goes depends on

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,26 +117,34 @@ func TestPromoteReplacesEarlierRuns(t *testing.T) {
 
 	t.Run("after-finish writes nothing of the bundle before", func(t *testing.T) {
 		save(t, filepath.Join(dir, "src/train.py"), program(3))
-		begin := func() (*exec.Cmd, *lockedBuffer) {
+		begin := func() (*exec.Cmd, *lockedBuffer, io.Closer) {
 			cmd := exec.CommandContext(t.Context(), plugin, "promote", dir, "--to", "production", "--yes", "--unproven", "--replace", "after-finish")
-			said := &lockedBuffer{}
-			cmd.Stderr = said
+			read, write, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stderr = write
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			_ = write.Close()
+			said := &lockedBuffer{}
+			go func() { _, _ = io.Copy(said, read) }()
 			eventually(t, time.Minute, func() error {
 				if !strings.Contains(said.String(), "Wait until Job/"+first+" has ended") {
 					return fmt.Errorf("it says %s", said)
 				}
 				return nil
 			})
-			return cmd, said
+			return cmd, said, read
 		}
 		objects := func() string {
 			return kubectl(t, productionName, "get", "jobs,configmaps,services", "-n", ns, "-l", "applyset.kubernetes.io/part-of", "-o", "name")
 		}
 		before := objects()
-		cmd, said := begin()
+		// Ctrl-C ends what reads the output too, as in promote … 2>&1 | head.
+		cmd, said, pipe := begin()
+		_ = pipe.Close()
 		_ = cmd.Process.Signal(os.Interrupt)
 		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 130 {
 			t.Errorf("exit %d: %s", cmd.ProcessState.ExitCode(), said)
@@ -147,7 +156,8 @@ func TestPromoteReplacesEarlierRuns(t *testing.T) {
 		if end := h.Items[len(h.Items)-1]; end.Status != "failed" || h.Current == end.Revision {
 			t.Errorf("history = %+v", h)
 		}
-		cmd, said = begin()
+		cmd, said, pipe = begin()
+		defer func() { _ = pipe.Close() }()
 		kubectl(t, productionName, "patch", "job", first, "-n", ns, "--type=merge", "-p", `{"spec":{"activeDeadlineSeconds":1}}`)
 		if err := cmd.Wait(); err != nil || running() == first || running() != last() {
 			t.Errorf("%v, %s runs: %s", err, running(), said)
@@ -155,5 +165,44 @@ func TestPromoteReplacesEarlierRuns(t *testing.T) {
 		if left := jobs(); !slices.Contains(left, first) {
 			t.Errorf("the run that ended is gone: %v", left)
 		}
+	})
+}
+
+// An uninstall that may not delete all it would says so before it deletes.
+func TestUninstallAsksForItsRightsFirst(t *testing.T) {
+	const ns = "uninstall-rights"
+	dir, _ := judged(t, ns, "print('done')\n")
+	must(t, "promote", dir, "--to", "production", "--yes", "--unproven")
+	kubectl(t, productionName, "create", "serviceaccount", "-n", ns, "deployer")
+	kubeconfig := inProduction(t, ns, "deployer")
+	as := func(args ...string) result {
+		return ai(t, append(args, dir, "--to", "production", "--kubeconfig", kubeconfig)...)
+	}
+	role := ai(t, "rbac", dir, "--to", "production", "--for", "system:serviceaccount:"+ns+":deployer").stdout
+	less, n := without(t, role, "jobs", "delete")
+	if n == 0 {
+		t.Fatalf("no right to delete jobs in\n%s", role)
+	}
+	apply(t, productionName, less)
+	objects := func() string {
+		return kubectl(t, productionName, "get", "jobs,services,configmaps", "-n", ns, "-o", "name")
+	}
+	before := objects()
+	eventually(t, 20*time.Second, func() error {
+		r := as("uninstall", "--yes")
+		if r.code != 4 || !strings.Contains(r.stderr, "not permitted: delete jobs.batch in namespace "+ns) || strings.Count(r.stderr, "not permitted") != 1 {
+			return fmt.Errorf("exit %d: %s", r.code, r.stderr)
+		}
+		return nil
+	})
+	if after := objects(); after != before {
+		t.Errorf("there are\n%s\nand were\n%s", after, before)
+	}
+	apply(t, productionName, role)
+	eventually(t, 20*time.Second, func() error {
+		if r := as("uninstall", "--yes"); r.code != 0 {
+			return fmt.Errorf("exit %d: %s", r.code, r.stderr)
+		}
+		return nil
 	})
 }

@@ -39,8 +39,8 @@ type mapper struct{ meta.RESTMapper }
 // Reset implements meta.ResettableRESTMapper: what is served stays the same.
 func (mapper) Reset() {}
 
-// New returns a cluster that holds the objects, and what says where its kinds
-// are served.
+// New returns a cluster that holds the objects, in which everything is
+// permitted, and what says where its kinds are served.
 func New(t testing.TB, objects ...*unstructured.Unstructured) (*fake.FakeDynamicClient, meta.ResettableRESTMapper) {
 	t.Helper()
 	var versions []schema.GroupVersion
@@ -64,6 +64,10 @@ func New(t testing.TB, objects ...*unstructured.Unstructured) (*fake.FakeDynamic
 			obj.SetResourceVersion("1") // as servers do
 		}
 		return false, nil, nil
+	})
+	d.PrependReactor("create", "selfsubjectrulesreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
+		all := map[string]any{"verbs": []any{"*"}, "apiGroups": []any{"*"}, "resources": []any{"*"}}
+		return true, &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"resourceRules": []any{all}}}}, nil
 	})
 	return d, mapper{m}
 }

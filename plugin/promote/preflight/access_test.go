@@ -127,6 +127,36 @@ func (c *cluster) check(t *testing.T, manifests ...string) *Check {
 
 var everything = []rbacv1.PolicyRule{{Verbs: []string{"*"}, APIGroups: []string{"*"}, Resources: []string{"*"}}}
 
+func TestARemovalAsksForAllItsRightsFirst(t *testing.T) {
+	ns := apply.Ref{Kind: "Namespace", Name: "ns"}
+	removal := Removal{
+		Deleted:  []apply.Ref{{Group: "batch", Kind: "Job", Namespace: "ns", Name: "j"}, {Kind: "Secret", Namespace: "ns", Name: "s"}, {Group: "scheduling.k8s.io", Kind: "PriorityClass", Name: "high"}, {Group: "gone.example.org", Kind: "Widget", Namespace: "ns", Name: "w"}},
+		Disowned: []apply.Ref{ns},
+	}
+	record := []rbacv1.PolicyRule{
+		{Verbs: []string{"get", "update", "delete"}, APIGroups: []string{""}, Resources: []string{"configmaps"}},
+		{Verbs: []string{"list", "delete"}, APIGroups: []string{""}, Resources: []string{"secrets"}},
+		{Verbs: []string{"get", "create", "update", "delete"}, APIGroups: []string{"coordination.k8s.io"}, Resources: []string{"leases"}},
+	}
+	c := newCluster(t, nil, record)
+	err := c.check(t).Permitted(t.Context(), removal)
+	var failed *FailedError
+	if !errors.As(err, &failed) || !failed.OnlyAccess() {
+		t.Fatalf("err = %v", err)
+	}
+	expect(t, failed.Findings,
+		"error patch namespaces/ns cluster-wide",
+		"error delete, get priorityclasses.scheduling.k8s.io/high cluster-wide",
+		"error get secrets in namespace ns",
+		"error delete, get, list, watch jobs.batch in namespace ns")
+	if !strings.Contains(failed.Role, "jobs") || strings.Contains(failed.Role, "widgets") {
+		t.Errorf("the Role is\n%s", failed.Role)
+	}
+	if err := newCluster(t, nil, everything).check(t).Permitted(t.Context(), removal); err != nil {
+		t.Errorf("with all rights: %v", err)
+	}
+}
+
 // six is a bundle of six kinds in one namespace, claims among them.
 var six = []string{
 	`{apiVersion: v1, kind: ConfigMap, metadata: {name: a}}`, `{apiVersion: v1, kind: ConfigMap, metadata: {name: b}}`,

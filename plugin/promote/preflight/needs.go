@@ -64,6 +64,9 @@ func (n need) rule() rbacv1.PolicyRule {
 // pods, delete what left the bundle, keep its record and its lock. A dry run
 // wants the verbs of the real one.
 func (c *Check) needs(v *view) []need {
+	if c.removal != nil {
+		return c.removalNeeds()
+	}
 	var out []need
 	add := func(optional bool, group, resource, namespace, name string, verbs ...string) {
 		for _, verb := range verbs {

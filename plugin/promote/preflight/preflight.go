@@ -165,7 +165,8 @@ type Check struct {
 	// Patience is how long a registry may take to answer. 0: 5 s.
 	Patience time.Duration
 
-	role string
+	removal *Removal // nil: a promotion
+	role    string
 }
 
 // Run makes all checks. The error is for a server that does not answer; what
