@@ -47,7 +47,7 @@ const leaseName = "admission"
 // Pass lets go what finds room. It returns what it decided of each run that
 // waited or was taken back, or ErrBusy. When nothing waits it writes nothing.
 func (q *Queue) Pass(ctx context.Context) ([]Decision, error) {
-	seen, blind, err := q.see(ctx)
+	seen, blind, err := q.See(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (q *Queue) Pass(ctx context.Context) ([]Decision, error) {
 		return nil, err
 	}
 	defer lock.Release(ctx)
-	if seen, _, err = q.see(ctx); err != nil {
+	if seen, _, err = q.See(ctx); err != nil {
 		return nil, err
 	}
 	decisions = Decide(seen)
@@ -109,9 +109,9 @@ func (q *Queue) lock(ctx context.Context) (context.Context, *release.Lock, error
 	return ctx, nil, fmt.Errorf("the Lease kubectl-ai-%s may be written neither in kube-system nor in %s", leaseName, q.Namespace)
 }
 
-// see reads what there is. blind says that nodes or pods may not be listed:
+// See reads what there is. blind says that nodes or pods may not be listed:
 // only the scheduler knows then.
-func (q *Queue) see(ctx context.Context) (seen Seen, blind, err error) {
+func (q *Queue) See(ctx context.Context) (seen Seen, blind, err error) {
 	seen.Now = q.Now()
 	jobs, err := q.jobs(ctx)
 	if err != nil {

@@ -1,0 +1,155 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/run"
+	"github.com/kubectl-ai/kubectl-ai/plugin/run/why"
+)
+
+// explanation is what `why -o json` prints.
+type explanation struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	why.Explanation
+}
+
+// NewCmdWhy returns `kubectl ai why`.
+func NewCmdWhy(f *Factory) *cobra.Command {
+	o := &RunsOptions{allow: allowance{reads: true}}
+	cmd := &cobra.Command{
+		Use:   "why RUN|POD",
+		Short: "Say why a run or a pod does not run, or did not end well",
+		Long: `Says, on one screen, what stands in the way and what helps. Of a run that waits: who
+holds what it wants, since when, and which of them have to end; whether nodes could ever
+hold it; quotas; a resource that no node has. Of one that was let go: what the scheduler,
+the nodes or the server's admission say. Of one that failed: how its first ranks ended,
+what the exit code means, and the end of what was said. Nothing is changed.`,
+		Example: `  kubectl ai why k7x2mq
+  kubectl ai why train-0-x7k2p -n team-a -o json`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return explain.Usagef("%s wants the ID of a run or the name of a pod\nsee: kubectl ai runs list", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkOutput(o.Output); err != nil {
+				return err
+			}
+			r, err := o.open(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			e, err := r.why(cmd.Context(), strings.TrimPrefix(strings.TrimPrefix(args[0], "run/"), "pod/"))
+			if err != nil {
+				return err
+			}
+			view := explanation{outputVersion, "Explanation", e}
+			return printAs(f.Streams.Out, o.Output, view, []string{e.Subject}, view.table)
+		},
+	}
+	o.addFlags(cmd, f)
+	return cmd
+}
+
+// why explains a run, or a pod where there is no run of that ID.
+func (r *runSet) why(ctx context.Context, name string) (why.Explanation, error) {
+	seen, blind, err := r.queue.See(ctx)
+	if err != nil {
+		return why.Explanation{}, err
+	}
+	if blind != nil {
+		r.f.Streams.Talk("who holds what cannot be told: %v", blind)
+	}
+	record, err := r.store.Get(ctx, name)
+	var none *run.NotFoundError
+	if errors.As(err, &none) {
+		pod, podErr := r.client.CoreV1().Pods(r.namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(podErr):
+			return why.Explanation{}, err
+		case podErr != nil:
+			return why.Explanation{}, fmt.Errorf("read pod %s: %w", name, podErr)
+		}
+		e := why.Pod(pod, seen)
+		e.Log = r.lastWords(ctx, pod.Name, "", e)
+		return e, nil
+	}
+	if err != nil {
+		return why.Explanation{}, err
+	}
+	if record, err = r.refresh(ctx, record); err != nil {
+		return why.Explanation{}, err
+	}
+	live, err := r.store.Look(ctx, &record)
+	if err != nil {
+		return why.Explanation{}, err
+	}
+	e := why.Run(record, live, seen)
+	if record.Phase == apply.Failed && len(record.Exits) > 0 {
+		e.Log = r.lastWords(ctx, record.Exits[0].Pod, record.Exits[0].Container, e)
+	}
+	return e, nil
+}
+
+// lastLines is how much of a log fits on a screen beside the rest.
+const lastLines = 8
+
+// lastWords is the end of a container's log, where it failed; none where it
+// cannot be read.
+func (r *runSet) lastWords(ctx context.Context, pod, container string, e why.Explanation) []string {
+	if e.Causes[0].Kind != why.KindExit && e.Causes[0].Kind != why.KindMemory {
+		return nil
+	}
+	lines := int64(lastLines)
+	log, err := r.client.CoreV1().Pods(r.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, TailLines: &lines}).Stream(ctx)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = log.Close() }()
+	var out []string
+	for scanner := bufio.NewScanner(log); scanner.Scan(); {
+		out = append(out, strings.ToValidUTF8(fmt.Sprintf("%.160s", scanner.Text()), "\uFFFD"))
+	}
+	return out
+}
+
+func (e explanation) table(w io.Writer) error {
+	_, _ = fmt.Fprintf(w, "%s: %s\n", e.Subject, e.Phase)
+	for _, c := range e.Causes {
+		_, _ = fmt.Fprintf(w, "  %s\n", c.Message)
+		if c.Next != "" {
+			_, _ = fmt.Fprintf(w, "    next: %s\n", c.Next)
+		}
+	}
+	if len(e.Holders) > 0 {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(t, "  HOLDER\tHOLDS\tFOR\tFREED BY")
+		for _, h := range e.Holders {
+			_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", h.Name, h.Holds, duration.HumanDuration(time.Since(h.Since)), dash(h.Frees))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, line := range e.Log {
+		_, _ = fmt.Fprintf(w, "  | %s\n", line)
+	}
+	return nil
+}
