@@ -83,6 +83,7 @@ func Taken(dir string) (map[string]string, error) {
 // component's name. Discovery says what is served; what is there, a list by
 // label for each kind that any form has.
 func States(ctx context.Context, client *apply.Client, namespace string, list []components.Component, forms Forms) (map[string]Standing, error) {
+	client.Mapper.Reset() // what was served hours ago is no answer here
 	out := map[string]Standing{}
 	kinds := map[schema.GroupVersionKind]bool{}
 	for _, c := range list {
