@@ -21,6 +21,7 @@ import (
 var services = map[string]func(ctx context.Context, args []string, logger *log.Logger) error{
 	"broker":  runBroker,
 	"drift":   runDrift,
+	"overlap": runOverlap,
 	"retrain": runRetrain,
 	"store":   runStore,
 }

@@ -37,6 +37,7 @@ func TestReadALine(t *testing.T) {
 		{name: "no digest", line: `{"model": {"digest": "latest"}}`, malformed: `model.digest: "latest"`},
 		{name: "less than nothing", line: `{"data": {"accepted": -1}}`, malformed: "data.accepted -1"},
 		{name: "a split that is none", line: `{"data": {"splits": {"train": {"count": 1}}}}`, malformed: "data.splits.train.digest"},
+		{name: "an overlap before there is a model", line: `{"validation": {"samples": {"train": 3}, "overlap": 2, "first": ["00"]}}`, want: Words{Validation: &Validation{Overlap: 2}}},
 		{name: "an overlap that is none", line: `{"validation": {"model": "` + some + `", "overlap": NaN}}`, malformed: "validation"},
 		{name: "an overlap below nothing", line: `{"validation": {"model": "` + some + `", "overlap": -1}}`, malformed: "validation.overlap"},
 		{name: "good words beside bad metrics", line: `{"model": {"digest": "` + some + `"}, "metrics": 1}`, malformed: "metrics"},
