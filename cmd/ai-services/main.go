@@ -23,6 +23,7 @@ var services = map[string]func(ctx context.Context, args []string, logger *log.L
 	"drift":   runDrift,
 	"overlap": runOverlap,
 	"retrain": runRetrain,
+	"router":  runRouter,
 	"store":   runStore,
 }
 
