@@ -5,21 +5,21 @@ import "fmt"
 // Thresholds say how far is too far.
 type Thresholds struct {
 	// PSI is the largest mean of the features' population stability indices.
-	PSI float64
+	PSI float64 `json:"psi"`
 	// Accuracy is the least accuracy on labelled predictions, from 0 to 1;
 	// 0: not judged.
-	Accuracy float64
+	Accuracy float64 `json:"accuracy,omitempty"`
 	// Samples is how many requests, or labelled predictions, are the least to
 	// judge by: few ones look like another population by chance (see PSI).
-	Samples float64
+	Samples float64 `json:"samples"`
 }
 
 // Verdict is what thresholds say of a report.
 type Verdict struct {
 	// Exceeded are the thresholds that were passed, in words; none: calm.
-	Exceeded []string
+	Exceeded []string `json:"exceeded,omitempty"`
 	// Undecided is why some of it was not judged, in words.
-	Undecided []string
+	Undecided []string `json:"undecided,omitempty"`
 }
 
 // Judge judges what there are enough samples for.

@@ -6,6 +6,7 @@ var catalogues = [][]Entry{
 	gateEntries,
 	catalogEntries,
 	runEntries,
+	driftEntries,
 	projectEntries,
 	sandboxEntries,
 	nodeimageEntries,

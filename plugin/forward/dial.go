@@ -26,7 +26,7 @@ type ForbiddenError struct {
 }
 
 func (e *ForbiddenError) Error() string {
-	return fmt.Sprintf("create on pods/portforward is missing in namespace %s, and get for WebSocket; --forward=false does not ask for it", e.Namespace)
+	return fmt.Sprintf("create on pods/portforward is missing in namespace %s, and get for WebSocket", e.Namespace)
 }
 
 func (e *ForbiddenError) Unwrap() error { return e.Err }

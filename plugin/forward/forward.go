@@ -140,7 +140,7 @@ func (f *Forwarder) try(ctx context.Context, l *link, ways []string) {
 	var forbidden *ForbiddenError
 	switch {
 	case errors.As(err, &forbidden):
-		f.forbidden.Do(func() { f.say("ports are not forwarded: %v", err) })
+		f.forbidden.Do(func() { f.say("ports are not forwarded: %v; --forward=false does not ask for it", err) })
 	case err == nil:
 		for _, way := range ways {
 			f.say("%s", way)

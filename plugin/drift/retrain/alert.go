@@ -1,8 +1,6 @@
 package retrain
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,8 +36,7 @@ func (a Alert) key() string {
 		fmt.Fprintf(&b, "%q=%q,", name, a.Labels[name])
 	}
 	fmt.Fprint(&b, a.StartsAt.UTC().Format(time.RFC3339Nano))
-	sum := sha256.Sum256([]byte(b.String()))
-	return hex.EncodeToString(sum[:5])
+	return b.String()
 }
 
 // first is the alert of a group that fires longest, of those that ask.

@@ -1,6 +1,8 @@
 package retrain
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"time"
 
@@ -52,9 +54,10 @@ func NewJob(from *batchv1.CronJob, name, cause string) *batchv1.Job {
 // index).
 const maxPrefix = 46
 
-// jobName is the CronJob's name and a key of ten characters.
+// jobName is the CronJob's name and ten characters of the key's hash.
 func jobName(cron, key string) string {
-	return cron[:min(len(cron), maxPrefix)] + "-" + key
+	sum := sha256.Sum256([]byte(key))
+	return cron[:min(len(cron), maxPrefix)] + "-" + hex.EncodeToString(sum[:5])
 }
 
 // busy returns the Job because of which no other is made now, and why.

@@ -37,6 +37,13 @@ type Starter struct {
 	mu sync.Mutex // between looking and making
 }
 
+// NoCronJobError says that there is no template to make a Job from.
+type NoCronJobError struct{ Namespace, Name string }
+
+func (e *NoCronJobError) Error() string {
+	return fmt.Sprintf("there is no CronJob %s in namespace %s", e.Name, e.Namespace)
+}
+
 // Outcome is what became of a request.
 type Outcome struct {
 	Job     string `json:"job,omitempty"`
@@ -44,13 +51,16 @@ type Outcome struct {
 	Reason  string `json:"reason,omitempty"` // why none was created
 }
 
-// Start makes the Job of that key, unless it is there, or another one holds it
-// back. What the cluster answered is in the error.
+// Start makes the Job of that key, whatever it says, unless it is there, or
+// another one holds it back. cause is kept with the Job.
 func (s *Starter) Start(ctx context.Context, key, cause string) (Outcome, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var from batchv1.CronJob
 	object, err := s.Client.Resource(cronJobs).Namespace(s.Namespace).Get(ctx, s.CronJob, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return Outcome{}, &NoCronJobError{s.Namespace, s.CronJob}
+	}
 	if err != nil {
 		return Outcome{}, fmt.Errorf("get CronJob %s: %w", s.CronJob, err)
 	}

@@ -245,7 +245,7 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, read := range []func([]byte) ([]Alert, error){readAlerts, readWebhook} {
 			alerts, err := read(body)
-			if a, ok := first(alerts, now); err == nil && ok && (a.Labels["alertname"] == "" || a.key() != a.key() || len(a.key()) != 10) {
+			if a, ok := first(alerts, now); err == nil && ok && (a.Labels["alertname"] == "") {
 				t.Errorf("%+v", a)
 			}
 		}
