@@ -20,13 +20,13 @@ const (
 	annotationManual = "cronjob.kubernetes.io/instantiate"
 )
 
-// NewJob is a Job from a CronJob's template, as `kubectl create job --from`
-// makes it: the CronJob owns it, keeps as many as its history limits say, and
-// is not blocked by it.
-func NewJob(from *batchv1.CronJob, name, cause string) *batchv1.Job {
+// NewJob is the Job of a run from a CronJob's template, as `kubectl create job
+// --from` makes it: the CronJob owns it, keeps as many as its history limits
+// say, and is not blocked by it.
+func NewJob(from *batchv1.CronJob, id, cause string) *batchv1.Job {
 	labels := map[string]string{}
 	maps.Copy(labels, from.Spec.JobTemplate.Labels)
-	labels[LabelRun] = name
+	labels[LabelRun] = id
 	annotations := map[string]string{annotationManual: "manual"}
 	maps.Copy(annotations, from.Spec.JobTemplate.Annotations)
 	annotations[AnnotationCause] = cause
@@ -34,7 +34,7 @@ func NewJob(from *batchv1.CronJob, name, cause string) *batchv1.Job {
 	job := &batchv1.Job{
 		TypeMeta: metav1.TypeMeta{APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "Job"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: from.Namespace, Labels: labels, Annotations: annotations,
+			Name: jobName(from.Name, id), Namespace: from.Namespace, Labels: labels, Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{{
 				APIVersion: batchv1.SchemeGroupVersion.String(), Kind: "CronJob", Name: from.Name, UID: from.UID, Controller: &controls,
 			}},
@@ -45,19 +45,21 @@ func NewJob(from *batchv1.CronJob, name, cause string) *batchv1.Job {
 	if pod.Labels == nil {
 		pod.Labels = map[string]string{}
 	}
-	pod.Labels[LabelRun] = name
+	pod.Labels[LabelRun] = id
 	return job
 }
 
 // maxPrefix keeps the hostname of an Indexed Job's pod, NAME-INDEX, within the
-// 63 characters of a DNS label (63 - 1 for the dash - 10 of the key - 6 of the
+// 63 characters of a DNS label (63 - 1 for the dash - 10 of the id - 6 of the
 // index).
 const maxPrefix = 46
 
-// jobName is the CronJob's name and ten characters of the key's hash.
-func jobName(cron, key string) string {
+func jobName(cron, id string) string { return cron[:min(len(cron), maxPrefix)] + "-" + id }
+
+// runID is the same for the same key, ten characters of its hash.
+func runID(key string) string {
 	sum := sha256.Sum256([]byte(key))
-	return cron[:min(len(cron), maxPrefix)] + "-" + hex.EncodeToString(sum[:5])
+	return hex.EncodeToString(sum[:5])
 }
 
 // busy returns the Job because of which no other is made now, and why.

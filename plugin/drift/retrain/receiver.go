@@ -78,7 +78,7 @@ func (s *Starter) Start(ctx context.Context, key, cause string) (Outcome, error)
 	if name, why := busy(&from, there.Items, s.CoolDown, s.now()); name != "" {
 		return Outcome{Job: name, Reason: why}, nil
 	}
-	job := NewJob(&from, jobName(s.CronJob, key), cause)
+	job := NewJob(&from, runID(key), cause)
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(job)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("write Job %s: %w", job.Name, err)

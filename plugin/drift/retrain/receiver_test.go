@@ -116,23 +116,23 @@ func TestAnAlertIsOneJob(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("%d Jobs", len(list))
 	}
-	controls := true
+	controls, id := true, strings.TrimPrefix(first.Job, "retrain-")
 	want := metav1.ObjectMeta{
 		Name: first.Job, Namespace: "digits",
-		Labels:          map[string]string{"kubectl-ai.dev/stage": "train", LabelRun: first.Job},
+		Labels:          map[string]string{"kubectl-ai.dev/stage": "train", LabelRun: id},
 		Annotations:     map[string]string{"note": "kept", annotationManual: "manual", AnnotationCause: "alert ModelDrift"},
 		OwnerReferences: []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "retrain", UID: "u1", Controller: &controls}},
 	}
 	if diff := cmp.Diff(want, list[0].ObjectMeta); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[string]string{"app.kubernetes.io/name": "train", LabelRun: first.Job}, list[0].Spec.Template.Labels); diff != "" {
+	if diff := cmp.Diff(map[string]string{"app.kubernetes.io/name": "train", LabelRun: id}, list[0].Spec.Template.Labels); diff != "" {
 		t.Error(diff)
 	}
 	// The same alert in the other form, when that Job is done and old.
 	s.CoolDown = 0
 	done := job(first.Job, "u1", 2*time.Hour, batchv1.JobComplete)
-	done.Labels = map[string]string{LabelRun: first.Job}
+	done.Labels = map[string]string{LabelRun: id}
 	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(done)
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +233,7 @@ func TestAClusterThatDoesNotAnswer(t *testing.T) {
 }
 
 func TestNamesFitAHostname(t *testing.T) {
-	name := jobName(strings.Repeat("c", 52), Alert{}.key())
+	name := jobName(strings.Repeat("c", 52), runID(""))
 	if len(name)+len("-99999") > 63 {
 		t.Errorf("%s has %d characters", name, len(name))
 	}
