@@ -101,7 +101,7 @@ func (d *Demo) steps() []step {
 		{"They are checked, split by hash and kept in a bucket, by shards", run("data")},
 		{"Training on two ranks", run("train")},
 		{"Validation, on digits that training never saw", d.ai("validate", d.Dir, "-e", staging)},
-		{"Serving and monitoring: the bundle is promoted to staging", d.both(d.ai("dev", d.Dir, "--cleanup"), d.ai("promote", d.Dir, "--to", staging, "--yes"))},
+		{"Serving and monitoring: the bundle is promoted to staging", d.both(d.ai("promote", d.Dir, "--to", staging, "--yes"), d.ai("dev", d.Dir, "--cleanup", "--yes"))},
 		{"Users ask what they were expected to ask", d.both(run("users"), d.settled)},
 		{"Then they ask something else, and Prometheus notices", d.both(run("feed", "--set", "DRIFT=1", "--set", "SEED=8"), run("users", "--set", "DRIFT=1"), d.alert)},
 		{"The alert starts a run that retrains", d.retrained},

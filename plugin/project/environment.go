@@ -35,6 +35,9 @@ type Environment struct {
 	Overlay   string // absolute path
 	Context   string // kubeconfig context; empty: the caller decides
 	Namespace string // empty: what the overlay says, else default
+	// InSandbox says that the environment shares the sandbox's cluster on
+	// purpose; others are refused there, since it is most likely a mistake.
+	InSandbox bool
 	// CodeFormats are the ways that the code may go there; the first that the
 	// cluster can take is used.
 	CodeFormats []string
@@ -66,6 +69,7 @@ type environmentFile struct {
 	Overlay    string  `yaml:"overlay"`
 	Context    string  `yaml:"context"`
 	Namespace  string  `yaml:"namespace"`
+	InSandbox  bool    `yaml:"inSandbox"`
 	CodeFormat formats `yaml:"codeFormat"`
 	Registry   string  `yaml:"registry"`
 	Fleet      fleet   `yaml:",inline"`
@@ -126,7 +130,7 @@ func (p *Project) readEnvironments(list map[string]environmentFile) error {
 }
 
 func (e *environmentFile) environment(p *Project, name string) (Environment, error) {
-	env := Environment{Name: name, Overlay: filepath.Join(p.Dir, "overlays", name), Context: e.Context, Namespace: e.Namespace, CodeFormats: e.CodeFormat, Registry: e.Registry}
+	env := Environment{Name: name, Overlay: filepath.Join(p.Dir, "overlays", name), Context: e.Context, Namespace: e.Namespace, InSandbox: e.InSandbox, CodeFormats: e.CodeFormat, Registry: e.Registry}
 	if e.Overlay != "" {
 		env.Overlay = within(p.Dir, e.Overlay)
 	}
