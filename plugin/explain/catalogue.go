@@ -5,6 +5,7 @@ package explain
 var catalogues = [][]Entry{
 	gateEntries,
 	catalogEntries,
+	edgeEntries,
 	runEntries,
 	driftEntries,
 	projectEntries,

@@ -33,9 +33,9 @@ func Folder(root string, index tree.Index) Code {
 // Digest returns the digest of the tree.
 func (c Code) Digest() tree.Digest { return c.Index.Digest() }
 
-// read returns the content of a file, or a *ChangedError when it is not the
+// Read returns the content of a file, or a *ChangedError when it is not the
 // one that the tree says.
-func (c Code) read(e tree.Entry) ([]byte, error) {
+func (c Code) Read(e tree.Entry) ([]byte, error) {
 	content, err := c.Content(e)
 	if err != nil {
 		return nil, fmt.Errorf("pack the code: %w", err)

@@ -153,7 +153,7 @@ func encode(code Code, p part, name string) (*unstructured.Unstructured, []any, 
 	data, binary := map[string]any{}, map[string]any{}
 	var items []any
 	for i, e := range p.entries {
-		content, err := code.read(e)
+		content, err := code.Read(e)
 		if err != nil {
 			return nil, nil, err
 		}

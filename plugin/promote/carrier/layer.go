@@ -99,7 +99,7 @@ func writeTar(w io.Writer, code Code, mountPath string) error {
 				h.Mode = 0o755
 			}
 			var err error
-			if content, err = code.read(e); err != nil {
+			if content, err = code.Read(e); err != nil {
 				return err
 			}
 		}
