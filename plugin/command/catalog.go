@@ -265,8 +265,10 @@ func footprint(c components.Component) string {
 	switch {
 	case len(c.Images) == 0:
 		return "none"
-	case idle == 0:
+	case idle == 0 && slices.ContainsFunc(c.Images, func(image string) bool { return strings.HasPrefix(image, "python:") }):
 		return "your code's"
+	case idle == 0:
+		return "not measured"
 	case idle == busy:
 		return fmt.Sprintf("%d MiB", idle)
 	}
