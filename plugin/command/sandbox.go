@@ -16,7 +16,7 @@ import (
 func NewCmdSandbox(f *Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Kubernetes with GPUs on this machine: create, list, status, stop, start, delete, load, gpu",
+		Short: "Kubernetes with GPUs on this machine: create, list, status, stop, start, delete, load, add, gpu",
 		Long: `A sandbox is a Kubernetes cluster in containers on this machine (kind), with
 the machine's GPUs, or with simulated ones: they are scheduled, counted and seen
 as real ones are, and compute nothing.
@@ -40,6 +40,7 @@ as it is, and clusters that other tools made are never touched.`,
 		newCmdSandboxStart(f),
 		newCmdSandboxDelete(f),
 		newCmdSandboxLoad(f),
+		newCmdSandboxAdd(f),
 		newCmdGPU(f),
 		NewCmdSandboxImage(f),
 	)

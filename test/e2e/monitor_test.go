@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -17,6 +18,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/components"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/metricsserver"
 )
 
 const (
@@ -204,9 +206,24 @@ func number(t *testing.T, ns, expr string) (float64, error) {
 	return n, err
 }
 
+// withMetricsServer adds metrics-server for the length of a test: other tests
+// count what a cluster serves.
+func withMetricsServer(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if out, err := tryKubectl(context.Background(), sandboxName, string(metricsserver.Manifest()), "delete", "--ignore-not-found", "--wait=false", "-f", "-"); err != nil {
+			t.Errorf("remove metrics-server: %v\n%s", err, out)
+		}
+	})
+	for range 2 { // the second time it is there
+		must(t, "sandbox", "add", "metrics-server", "--name", sandboxName)
+	}
+}
+
 // What users ask changes; the alert fires, and one Job is made of it.
 func TestMonitor(t *testing.T) {
 	must(t, "sandbox", "load", "--name", sandboxName, pythonImage, prometheusImage, servicesImage)
+	withMetricsServer(t)
 	ns := namespace(t, sandboxName, "monitor")
 	dir := monitored(t, ns)
 	for _, name := range []string{"serve", "drift", "retrain", "prometheus"} {
@@ -334,6 +351,17 @@ func TestMonitor(t *testing.T) {
 			t.Fatalf("exit %d: %+v\n%s", r.code, report, r.stderr)
 		}
 		kubectl(t, sandboxName, "get", "job", "-n", ns, report.Retraining.Job)
+	})
+
+	t.Run("the autoscaler knows the load", func(t *testing.T) {
+		eventually(t, 60*time.Second, func() error {
+			const active = `{.status.conditions[?(@.type=="ScalingActive")].status} {.status.currentMetrics[0].resource.current.averageUtilization}`
+			fields := strings.Fields(kubectl(t, sandboxName, "get", "hpa", "serve", "-n", ns, "-o", "jsonpath="+active))
+			if len(fields) != 2 || fields[0] != "True" {
+				return fmt.Errorf("scaling active, utilization: %v", fields)
+			}
+			return nil
+		})
 	})
 
 	t.Run("every panel has data", func(t *testing.T) {

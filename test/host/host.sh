@@ -6,7 +6,7 @@
 # usage: host.sh [deps | engine | bench | torch]
 #   deps    Debian packages only
 #   engine  and a running container engine
-#   (none)  and the images of nodes, Python, Prometheus and the samples
+#   (none)  and the images of nodes, Python, monitoring and the samples
 #   bench   and the image of the benchmark's peer
 #   torch   and, with bench's, an image that holds PyTorch (2 GB)
 set -euo pipefail
@@ -158,8 +158,8 @@ images() { go run ./test/host/images "$@"; }
 case ${1:-all} in
 deps) deps ;;
 engine) deps; engine ;;
-all) deps; engine; images node python prometheus samples ;;
-bench) deps; engine; images node python prometheus samples bench ;;
-torch) deps; engine; images node python prometheus samples bench torch ;;
+all) deps; engine; images node python prometheus metrics-server samples ;;
+bench) deps; engine; images node python prometheus metrics-server samples bench ;;
+torch) deps; engine; images node python prometheus metrics-server samples bench torch ;;
 *) sed -n '5,11s/^# //p' "$0" >&2; exit 2 ;;
 esac

@@ -38,7 +38,7 @@ func main() {
 	nodeTag := flag.String("node-tag", nodeimage.DefaultTag, "name of the node image")
 	pythonTag := flag.String("python-tag", runtimeimage.Python, "name of the Python image")
 	flag.Usage = func() {
-		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|prometheus|samples|bench|torch ...")
+		fmt.Fprintln(os.Stderr, "usage: images [-node-tag TAG] [-python-tag TAG] node|python|prometheus|metrics-server|samples|bench|torch ...")
 	}
 	flag.Parse()
 	if err := run(ctx, *nodeTag, *pythonTag, flag.Args()); err != nil {
@@ -78,6 +78,8 @@ func run(ctx context.Context, nodeTag, pythonTag string, wanted []string) error 
 			_, err = runtimes.Build(ctx, pythonTag)
 		case "prometheus":
 			err = prometheus.have(ctx, registry, progress, cache)
+		case "metrics-server":
+			err = metricsServer.have(ctx, registry, progress, cache)
 		case "samples":
 			_, err = runtimes.Build(ctx, charLM, "python3-numpy")
 		case "bench":
@@ -85,7 +87,7 @@ func run(ctx context.Context, nodeTag, pythonTag string, wanted []string) error 
 		case "torch":
 			_, err = runtimes.Build(ctx, torch, "python3-torch")
 		default:
-			err = fmt.Errorf("no image is called %q: node, python, prometheus, samples, bench or torch", want)
+			err = fmt.Errorf("no image is called %q: node, python, prometheus, metrics-server, samples, bench or torch", want)
 		}
 		if err != nil {
 			return fmt.Errorf("image %s: %w", want, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/metricsserver"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/nodeimage"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/nodeimage/layer"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/runtimeimage"
@@ -35,6 +36,14 @@ var prometheus = published{
 		Tags: []string{"netgo", "remove_all_sd", "enable_kubernetes_sd"},
 	},
 	path: "/bin/prometheus",
+}
+
+var metricsServer = published{
+	ref: metricsserver.Image,
+	// 71 MB, and 210 s of one core from a cold cache, half of it Kubernetes'
+	// API server library.
+	program: nodeimage.Program{Module: "sigs.k8s.io/metrics-server", Version: "v0.9.0", Package: "cmd/metrics-server"},
+	path:    "/metrics-server",
 }
 
 // have makes sure that the engine has the image: a published one, or one that
