@@ -63,7 +63,8 @@ With a Kueue queue on the workload, Kueue decides.
 --set gives containers a variable. --matrix makes a run for each combination of
 values, --max-parallel at a time, and says which was best by the first of the
 project's metrics. Ctrl-C detaches: runs go on, and runs wait follows them again.
-With MLFLOW_TRACKING_URI set, runs that ended are written to MLflow.
+With MLFLOW_TRACKING_URI set, runs that ended are written to MLflow (as its client does,
+MLFLOW_EXPERIMENT_NAME, MLFLOW_TRACKING_TOKEN, _USERNAME and _PASSWORD are heeded).
 
 Exit codes: 0 it was let go or waits; with --wait, all ended well. 1 one did not,
 2 usage, or no workload has the stage, 124 --timeout ran out, 130 Ctrl-C.`,

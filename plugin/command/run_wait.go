@@ -39,8 +39,9 @@ type runSet struct {
 	follow   bool      // show what rank 0 says
 	said     io.Writer // there
 
-	passing sync.Mutex
-	passed  time.Time
+	passing    sync.Mutex // guards the rest
+	passed     time.Time
+	unexported bool // MLflow did not take a run
 }
 
 // runs returns what is known of runs where a bundle goes.

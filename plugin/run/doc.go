@@ -11,7 +11,7 @@
 // Invariants:
 //   - The record is written before the Job, and owns it: deleting the record
 //     deletes the Job and its pods.
-//   - A record that is final never changes but by a report.
+//   - A record that is final never changes, but for where it was exported to.
 //   - What a newer kubectl-ai wrote is refused with a *NewerError.
 package run
 

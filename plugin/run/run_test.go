@@ -336,3 +336,21 @@ func TestHowLongItTakes(t *testing.T) {
 		}
 	}
 }
+
+func FuzzDecode(f *testing.F) {
+	f.Add(`{"apiVersion": "kubectl-ai.dev/v1alpha1", "id": "a", "metrics": [{"name": "m", "last": "NaN", "best": 1e400, "history": [{"value": "+Inf"}]}]}`)
+	f.Add(`{"apiVersion": "kubectl-ai.dev/v2"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := decode(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: Name("a")}, Data: map[string]string{recordKey: text}})
+		if err != nil {
+			return
+		}
+		again, err := encode(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decode(again); err != nil {
+			t.Errorf("%s does not decode: %v", again.Data[recordKey], err)
+		}
+	})
+}
