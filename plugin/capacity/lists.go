@@ -42,7 +42,7 @@ func Quantities(list corev1.ResourceList) string {
 	return strings.Join(parts, ", ")
 }
 
-// names are those of a list of resources, in order.
+// Names are those of a list of resources, in order.
 func Names(list corev1.ResourceList) []corev1.ResourceName {
 	return slices.Sorted(maps.Keys(list))
 }

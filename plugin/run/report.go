@@ -68,15 +68,13 @@ func (r *Record) Judge(metrics []project.Metric) *Report {
 		}
 		out.Metrics = append(out.Metrics, measure)
 	}
-	switch v := r.Validation; {
-	case v == nil:
+	if v := r.Validation; v == nil {
 		refuse(`the code never said which model it measured on which data ({"validation": {"model": …, "data": …, "overlap": 0}})`)
-	default:
+	} else {
 		out.Model, out.Data, out.Overlap = v.Model, v.Data, &v.Overlap
-		switch {
-		case v.Overlap == 1:
+		if v.Overlap == 1 {
 			refuse("1 sample is in the training data too")
-		case v.Overlap > 1:
+		} else if v.Overlap > 1 {
 			refuse("%d samples are in the training data too", v.Overlap)
 		}
 	}

@@ -63,14 +63,16 @@ func Decide(s Seen) []Decision {
 			if g.Pods <= 0 {
 				continue
 			}
-			if hopeless(job, s.Now) {
+			late := hopeless(job, s.Now)
+			if late && ranks(job) > 1 {
 				out = append(out, Decision{Job: job, Back: true, Why: fmt.Sprintf("%d of its ranks found no node, and the others gave theirs back%s", g.Pods, room.Short(before, s.Pods, g, g.Pods))})
 				continue
 			}
-			if job.Status.Failed == 0 && job.Labels[run.QueueLabel] == "" {
+			// A lone rank that fits nowhere holds nothing, and nobody up.
+			if !late && job.Status.Failed == 0 && job.Labels[run.QueueLabel] == "" {
 				placing = job.Labels[run.IDLabel]
 			}
-			room.Place(g) // it is theirs
+			room.Place(g) // what there is of it is theirs
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *batchv1.Job) int {

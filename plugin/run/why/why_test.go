@@ -69,12 +69,16 @@ func TestWhyARunWaits(t *testing.T) {
 		holders []string
 	}{
 		{
-			"others hold it", job(4, gpus("1")), admit.Seen{Nodes: node(nil), Pods: []corev1.Pod{pod("a-0", "a", 1, "2"), pod("a-1", "a", 1, "1"), pod("x", "", 2, "4")}},
-			KindRoom, "4 ranks want 1 nvidia.com/gpu each, and room is now for 1: 8 nvidia.com/gpu in all, 1 free, at most 1 on one node", "it fits when Pod/ns/x has ended", []string{"Pod/ns/x 4 nvidia.com/gpu", "run/a 3 nvidia.com/gpu"},
+			"others hold it", job(4, gpus("1")),
+			admit.Seen{Nodes: node(nil), Pods: []corev1.Pod{pod("a-0", "a", 1, "2"), pod("a-1", "a", 1, "1"), pod("x", "", 2, "4")}},
+			KindRoom, "4 ranks want 1 nvidia.com/gpu each, and room is now for 1: 8 nvidia.com/gpu in all, 1 free, at most 1 on one node", "it fits when Pod/ns/x has ended",
+			[]string{"Pod/ns/x 4 nvidia.com/gpu", "run/a 3 nvidia.com/gpu"},
 		},
 		{
-			"several have to end", job(8, gpus("1")), admit.Seen{Nodes: node(nil), Pods: []corev1.Pod{pod("a", "a", 1, "2"), pod("b", "b", 2, "2")}},
-			KindRoom, "room is now for 4", "it fits when the first 2 of those below have ended", []string{"run/a 2", "run/b 2"},
+			"several have to end", job(8, gpus("1")),
+			admit.Seen{Nodes: node(nil), Pods: []corev1.Pod{pod("a", "a", 1, "2"), pod("b", "b", 2, "2")}},
+			KindRoom, "room is now for 4", "it fits when the first 2 of those below have ended",
+			[]string{"run/a 2", "run/b 2"},
 		},
 		{"it never fits", job(2, gpus("6")), admit.Seen{Nodes: node(nil)}, KindNever, "2 ranks want 6 nvidia.com/gpu each, and empty nodes would hold 1", "ask for less", nil},
 		{"a name that no node has", job(1, amounts("nvidia.com/gpus", "1")), admit.Seen{Nodes: node(nil)}, KindResource, "no node has the resource nvidia.com/gpus", "name one of these in the overlay, or add nodes that have it: nvidia.com/gpu", nil},
