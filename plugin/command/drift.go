@@ -30,7 +30,7 @@ import (
 // DriftOptions are the arguments of `drift`.
 type DriftOptions struct {
 	Dir       string
-	To        string
+	Environment        string
 	Cluster   []string
 	Metrics   string // file, - for stdin
 	Reference string
@@ -74,7 +74,7 @@ promoted is for promote and its gates.
 Exit codes: 0 within the thresholds, 5 over one (with --retrain too), 3 too few
 requests to say or nothing that measures.`,
 		Example: `  kubectl ai drift
-  kubectl ai drift --to production --psi 0.2 --accuracy 0.9 --retrain
+  kubectl ai drift -e production --psi 0.2 --accuracy 0.9 --retrain
   curl -s serve:8080/metrics | kubectl ai drift --metrics - --reference reference.json`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,8 +86,8 @@ requests to say or nothing that measures.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.To, "to", project.Sandbox, "environment of the bundle where the model is served")
-	completeEnvironments(cmd, "to")
+	flags.StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle where the model is served")
+	completeEnvironments(cmd, "environment")
 	addCluster(cmd, &o.Cluster)
 	flags.StringVar(&o.Metrics, "metrics", "", "file with the served model's metrics, - for standard input, instead of a cluster")
 	flags.StringVar(&o.Reference, "reference", "", "file with the reference to compare these with")
@@ -187,10 +187,10 @@ func (o *DriftOptions) files(f *Factory) (s exporter.Status, err error) {
 
 // place opens the cluster of the environment, to read it.
 func (o *DriftOptions) place(ctx context.Context, f *Factory) (*production, error) {
-	if o.To != project.Sandbox {
-		return openProduction(ctx, f, o.Dir, o.To, o.Cluster)
+	if o.Environment != project.Sandbox {
+		return openProduction(ctx, f, o.Dir, o.Environment, o.Cluster)
 	}
-	r, err := render(o.Dir, o.To, f.Namespace())
+	r, err := render(o.Dir, o.Environment, f.Namespace())
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +223,7 @@ func ask(ctx context.Context, p *production) (s exporter.Status, err error) {
 // retrain makes a Job, or says what holds it back. Someone who asks waits for
 // no cool-down.
 func (o *DriftOptions) retrain(ctx context.Context, f *Factory, p *production, why error) (*retrain.Outcome, error) {
-	if !o.Yes && (o.To != project.Sandbox || !strings.HasPrefix(p.context, "kind-")) {
+	if !o.Yes && (o.Environment != project.Sandbox || !strings.HasPrefix(p.context, "kind-")) {
 		if err := p.confirm(ctx, f, "Make a Job from CronJob "+o.CronJob+" in"); err != nil {
 			return nil, err
 		}

@@ -240,6 +240,9 @@ func (o *PromotionOptions) open(ctx context.Context, f *Factory) ([]*production,
 	}
 	for _, p := range all {
 		p.Options = promote.Options{Adopt: o.Adopt, PruneAlso: o.Prune, PruneMax: o.PruneMax, TakeOver: o.TakeOver, Replace: promote.Replacement(o.Replace), Timeout: o.Timeout, Wait: apply.WaitOptions{Grace: max(o.Grace, time.Nanosecond), Until: until}, Metrics: metrics}
+		if p.env.InSandbox {
+			p.Options.Beside = []string{devManager}
+		}
 	}
 	return all, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
@@ -78,8 +79,18 @@ func (t *target) besides() []*unstructured.Unstructured {
 	return out
 }
 
-// applyBesides applies them as dev does, so that dev --cleanup finds them.
+// applyBesides applies them as dev does, so that dev --cleanup finds them. What
+// a release of the bundle brought there is used as it is.
 func (t *target) applyBesides(ctx context.Context, f *Factory, objects []*unstructured.Unstructured, r *runSet) error {
+	state, err := (&release.Store{Client: t.applier.Dynamic, Project: t.project.Name, Namespace: t.namespace}).Load(ctx)
+	if err != nil {
+		return err
+	}
+	released := state.Receipts()
+	objects = slices.DeleteFunc(slices.Clone(objects), func(obj *unstructured.Unstructured) bool {
+		_, is := released[apply.RefOf(obj)]
+		return is
+	})
 	for _, obj := range objects {
 		labels := obj.GetLabels()
 		if labels == nil {

@@ -36,6 +36,10 @@ type Options struct {
 	// Adopt names objects, as Kind/name, that exist and are not ours, and
 	// become ours.
 	Adopt []string
+	// Beside are field managers that write for the same user beside releases,
+	// as dev and run do in the sandbox's cluster: what they wrote becomes the
+	// release's.
+	Beside []string
 	// PruneAlso names objects, as Kind/name, that would be kept otherwise.
 	PruneAlso []string
 	// PruneMax is how many percent of the inventory may be pruned; 0: 30.
@@ -291,9 +295,11 @@ func (p *Promoter) options(state *release.State) apply.Options {
 	return apply.Options{
 		Manager: Manager,
 		Owned: func(ref apply.Ref, live metav1.Object) bool {
-			return owned(ref, live, uids[ref].UID, p.id(), p.Options.Adopt)
+			return owned(ref, live, uids[ref].UID, p.id(), p.Options.Adopt) || slices.ContainsFunc(live.GetManagedFields(), func(m fieldsEntry) bool {
+				return slices.Contains(p.Options.Beside, m.Manager)
+			})
 		},
-		TakeOver: append(slices.Clone(p.Options.TakeOver), suspender),
+		TakeOver: slices.Concat(p.Options.TakeOver, p.Options.Beside, []string{suspender}),
 	}
 }
 
