@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type pods struct {
 	refused map[string]int // dials that fail before one is taken
 	deaf    map[string]bool
 	forbid  bool
+	http    http.Handler // answers instead
 	dials   []string
 	conns   []*conn
 }
@@ -97,6 +99,11 @@ func (c *conn) CreateStream(h http.Header) (httpstream.Stream, error) {
 			_ = failed.Close()
 			return
 		}
+		if c.pods.http != nil {
+			c.speakHTTP(far)
+			_ = failed.Close()
+			return
+		}
 		line, err := bufio.NewReader(far).ReadString('\n')
 		if err == nil {
 			_, _ = fmt.Fprintf(far, "%s:%s %s", c.pod, port, line)
@@ -104,6 +111,17 @@ func (c *conn) CreateStream(h http.Header) (httpstream.Stream, error) {
 		_ = failed.Close()
 	}()
 	return &stream{Reader: near, Writer: near, close: func() error { return nil }, reset: near.Close}, nil
+}
+
+// speakHTTP answers one request.
+func (c *conn) speakHTTP(far net.Conn) {
+	request, err := http.ReadRequest(bufio.NewReader(far))
+	if err != nil {
+		return
+	}
+	w := httptest.NewRecorder()
+	c.pods.http.ServeHTTP(w, request)
+	_ = w.Result().Write(far)
 }
 
 type stream struct {
