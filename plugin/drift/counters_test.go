@@ -105,19 +105,23 @@ func TestSince(t *testing.T) {
 		now, want drift.Counters
 	}{
 		{
-			"more", drift.Counters{Features: histogram(3, 1, 3), Predictions: map[string]float64{"3": 5, "8": 1}, Labelled: 6, Correct: 4},
+			"more",
+			drift.Counters{Features: histogram(3, 1, 3), Predictions: map[string]float64{"3": 5, "8": 1}, Labelled: 6, Correct: 4},
 			drift.Counters{Features: histogram(1, 1, 0), Predictions: map[string]float64{"3": 1, "8": 1}, Labelled: 2, Correct: 1},
 		},
 		{
-			"the process was restarted", drift.Counters{Features: histogram(2, 1, 0), Predictions: map[string]float64{"3": 3}, Labelled: 2, Correct: 2},
+			"the process was restarted",
+			drift.Counters{Features: histogram(2, 1, 0), Predictions: map[string]float64{"3": 3}, Labelled: 2, Correct: 2},
 			drift.Counters{Features: histogram(2, 1, 0), Predictions: map[string]float64{"3": 3}, Labelled: 2, Correct: 2},
 		},
 		{
-			"restarted, and more were labelled since", drift.Counters{Features: histogram(2, 0, 3), Predictions: map[string]float64{"3": 4}, Labelled: 5, Correct: 2},
+			"restarted, and more were labelled since",
+			drift.Counters{Features: histogram(2, 0, 3), Predictions: map[string]float64{"3": 4}, Labelled: 5, Correct: 2},
 			drift.Counters{Features: histogram(0, 0, 0), Predictions: map[string]float64{"3": 0}, Labelled: 5, Correct: 2},
 		},
 		{
-			"other bounds", drift.Counters{Features: map[string]drift.Histogram{"0": {Bounds: []float64{1}, Counts: []float64{7, 7}}}, Predictions: map[string]float64{}, Labelled: 4, Correct: 3},
+			"other bounds",
+			drift.Counters{Features: map[string]drift.Histogram{"0": {Bounds: []float64{1}, Counts: []float64{7, 7}}}, Predictions: map[string]float64{}, Labelled: 4, Correct: 3},
 			drift.Counters{Features: map[string]drift.Histogram{"0": {Bounds: []float64{1}, Counts: []float64{7, 7}}}, Predictions: map[string]float64{}},
 		},
 	} {

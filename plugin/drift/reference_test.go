@@ -32,7 +32,7 @@ func TestReadReference(t *testing.T) {
 		{name: "cut", text: `{"features": {"0": {"bou`, wrong: "unexpected end"},
 		{name: "more behind it", text: `{"features": {"0": {"bounds": [1], "counts": [1, 1]}}} {}`, wrong: "after top-level value"},
 		{name: "no features", text: `{"accuracy": 0.9}`, wrong: "features: none"},
-		{name: "a field that nobody knows", text: `{"features": {"0": {"bounds": [1], "counts": [1, 1]}}, "acuracy": 0.9}`, wrong: `unknown field "acuracy"`},
+		{name: "a field that nobody knows", text: `{"features": {"0": {"bounds": [1], "counts": [1, 1]}}, "colour": 0.9}`, wrong: `unknown field "colour"`},
 		{name: "a feature twice", text: `{"features": {"0": {"bounds": [1], "counts": [1, 1]}, "0": {"bounds": [1], "counts": [2, 1]}}}`, wrong: "duplicate"},
 		{name: "no count above the bounds", text: `{"features": {"0": {"bounds": [1, 2], "counts": [1, 1]}}}`, wrong: "2 counts for 2 bounds"},
 		{name: "bounds that fall", text: `{"features": {"0": {"bounds": [2, 1], "counts": [1, 1, 1]}}}`, wrong: "do not rise"},

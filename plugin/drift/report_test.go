@@ -47,15 +47,18 @@ func TestJudge(t *testing.T) {
 	}{
 		{"calm", drift.Report{Samples: 100, PSIMean: 0.25, Labelled: 100, Accuracy: accuracy(0.9)}, drift.Verdict{}},
 		{
-			"both too far", drift.Report{Samples: 100, PSIMean: 0.5, Labelled: 100, Accuracy: accuracy(0.8)},
+			"both too far",
+			drift.Report{Samples: 100, PSIMean: 0.5, Labelled: 100, Accuracy: accuracy(0.8)},
 			drift.Verdict{Exceeded: []string{"mean PSI 0.500, over 0.25", "accuracy 0.800, under 0.9"}},
 		},
 		{
-			"too few to say", drift.Report{Samples: 99, PSIMean: 0.5, Labelled: 1, Accuracy: accuracy(0)},
+			"too few to say",
+			drift.Report{Samples: 99, PSIMean: 0.5, Labelled: 1, Accuracy: accuracy(0)},
 			drift.Verdict{Undecided: []string{"99 requests in the window, 100 are the least to judge by", "1 labelled predictions in the window, 100 are the least to judge by"}},
 		},
 		{
-			"nobody asked", drift.Report{},
+			"nobody asked",
+			drift.Report{},
 			drift.Verdict{Undecided: []string{"0 requests in the window, 100 are the least to judge by", "0 labelled predictions in the window, 100 are the least to judge by"}},
 		},
 	} {

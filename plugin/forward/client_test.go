@@ -37,11 +37,19 @@ func TestClientAsksAPortOfAPod(t *testing.T) {
 func TestClientSaysWhyNobodyAnswers(t *testing.T) {
 	var port *forward.PortError
 	deaf := &pods{deaf: map[string]bool{"a": true}}
-	if answer, err := forward.Client(deaf.dial, "a", 9100).Get("http://drift/"); !errors.As(err, &port) || port.Reason != "socat: connection refused" {
-		t.Errorf("%v, %v", answer, err)
+	if err := get(forward.Client(deaf.dial, "a", 9100)); !errors.As(err, &port) || port.Reason != "socat: connection refused" {
+		t.Errorf("%v", err)
 	}
 	var forbidden *forward.ForbiddenError
-	if answer, err := forward.Client((&pods{forbid: true}).dial, "a", 9100).Get("http://drift/"); !errors.As(err, &forbidden) {
-		t.Errorf("%v, %v", answer, err)
+	if err := get(forward.Client((&pods{forbid: true}).dial, "a", 9100)); !errors.As(err, &forbidden) {
+		t.Errorf("%v", err)
 	}
+}
+
+func get(client *http.Client) error {
+	answer, err := client.Get("http://drift/")
+	if err != nil {
+		return err
+	}
+	return answer.Body.Close()
 }

@@ -163,7 +163,7 @@ func (e *Exporter) Look(ctx context.Context) {
 func (e *Exporter) scrape(ctx context.Context) map[string]*drift.Page {
 	addresses, err := e.Lookup(ctx, e.host)
 	// A headless Service without a pod that is ready has no address.
-	if missing := (*net.DNSError)(nil); err != nil && !(errors.As(err, &missing) && missing.IsNotFound) {
+	if missing := (*net.DNSError)(nil); err != nil && (!errors.As(err, &missing) || !missing.IsNotFound) {
 		e.fail(stepDiscover, err)
 	}
 	var mu sync.Mutex
