@@ -8,27 +8,40 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/kubectl-ai/kubectl-ai/sandbox/services/store"
 )
 
 const reference = `{"features": {"0": {"bounds": [0.5], "counts": [1, 2]}}}`
 
+// The sandbox's store checks the signature, as Amazon's does.
 func TestBucket(t *testing.T) {
-	objects := map[string]string{"/bucket/models/current": "sha256:aaaaaa\n", "/bucket/models/aaaaaa/reference.json": reference}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		signed := r.Header.Get("Authorization")
-		if !strings.HasPrefix(signed, "AWS4-HMAC-SHA256 Credential=key/") || !strings.Contains(signed, "/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date,") {
-			http.Error(w, signed, http.StatusForbidden)
-			return
-		}
-		object, ok := objects[r.URL.Path]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		_, _ = w.Write([]byte(object))
-	}))
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.MakeBucket("models"); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(s.Handler(store.Keys{ID: "key", Secret: "secret"}))
 	defer server.Close()
-	b := &Bucket{Endpoint: server.URL, Name: "bucket", AccessKey: "key", SecretKey: "secret"}
+	training := s3.New(s3.Options{
+		BaseEndpoint: aws.String(server.URL), UsePathStyle: true, Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+	})
+	b := &Bucket{Endpoint: server.URL, Name: "models", AccessKey: "key", SecretKey: "secret"}
+	if _, err := b.Current(t.Context()); !errors.Is(err, ErrNoModel) {
+		t.Errorf("no current model: %v", err)
+	}
+	for key, content := range map[string]string{"models/current": "sha256:aaaaaa\n", "models/aaaaaa/reference.json": reference} {
+		if _, err := training.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: strings.NewReader(content)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	current, err := b.Current(t.Context())
 	if err != nil || current != "sha256:aaaaaa" {
 		t.Fatalf("%q, %v", current, err)
@@ -43,12 +56,9 @@ func TestBucket(t *testing.T) {
 	if _, err := b.Reference(t.Context(), "../../secrets"); err == nil || errors.As(err, &missing) {
 		t.Errorf("no digest: %v", err)
 	}
-	delete(objects, "/bucket/models/current")
-	if _, err := b.Current(t.Context()); !errors.Is(err, ErrNoModel) {
-		t.Errorf("no current model: %v", err)
-	}
-	if _, err := (&Bucket{Endpoint: server.URL, Name: "bucket", AccessKey: "other"}).Current(t.Context()); !errors.As(err, &missing) || missing.Code != http.StatusForbidden {
-		t.Errorf("other credentials: %v", err)
+	b.SecretKey = "guess"
+	if _, err := b.Current(t.Context()); !errors.As(err, &missing) || missing.Code != http.StatusForbidden {
+		t.Errorf("another secret: %v", err)
 	}
 }
 
