@@ -29,6 +29,7 @@ type RunOptions struct {
 	Follow      bool
 	Timeout     time.Duration
 	Output      string
+	SaveModel   string // of validate
 
 	allow  allowance
 	points []map[string]string // from here on filled by Complete

@@ -72,7 +72,7 @@ func (t *target) besides() []*unstructured.Unstructured {
 	for _, obj := range t.objects {
 		getsCode := slices.ContainsFunc(t.targets, func(c workload.Target) bool { return c.Object == obj })
 		_, ends := workload.JobOf(obj)
-		if !getsCode && !(ends && obj.GetLabels()[run.StageLabel] != "") {
+		if stage := ends && obj.GetLabels()[run.StageLabel] != ""; !getsCode && !stage {
 			out = append(out, obj)
 		}
 	}

@@ -95,6 +95,11 @@ func (r *runSet) all(ctx context.Context) ([]run.Record, error) {
 	for _, err := range broken {
 		r.f.Streams.Talk("%v", err)
 	}
+	adopted, err := r.store.Adopt(ctx, r.project, r.context, records)
+	if err != nil {
+		return nil, err
+	}
+	records = append(records, adopted...)
 	if slices.ContainsFunc(records, func(o run.Record) bool { return !o.Done() }) {
 		r.tryPass(ctx)
 	}

@@ -40,7 +40,8 @@ Exit codes: 0 passed, 1 the run could not be made, 2 usage, or no workload has t
 stage, 5 refused: below a threshold, a metric never reported or NaN, a sample in both
 splits, nothing said of model and data, or the run failed. 124 --timeout ran out.`,
 		Example: `  kubectl ai validate samples/digits
-  kubectl ai validate -o json | jq '.metrics, .refusals'`,
+  kubectl ai validate -o json | jq '.metrics, .refusals'
+  kubectl ai validate --save-model overlays/production`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
@@ -51,6 +52,7 @@ splits, nothing said of model and data, or the run failed. 124 --timeout ran out
 		},
 	}
 	o.addFlags(cmd)
+	cmd.Flags().StringVar(&o.SaveModel, "save-model", "", "folder that gets the model when it passed, as model.json, and its digest, as model.env")
 	addEvents(cmd, f)
 	return cmd
 }
@@ -73,6 +75,9 @@ func (o *RunOptions) validate(ctx context.Context, f *Factory) error {
 	}
 	if !r.Report.Passed {
 		return &run.RefusedError{ID: r.ID, Report: *r.Report}
+	}
+	if o.SaveModel != "" {
+		return o.saveModel(ctx, f, r.Report.Model)
 	}
 	return nil
 }

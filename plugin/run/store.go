@@ -124,10 +124,22 @@ func (s *Store) Update(ctx context.Context, id string, change func(*Record) erro
 	}
 }
 
-// Delete removes a run: its record, its Job and its pods.
+// Delete removes a run: its record, its Job and its pods. A Job that somebody
+// else made does not go with the record, and would be adopted again.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	foreground := metav1.DeletePropagationForeground
-	err := s.Client.CoreV1().ConfigMaps(s.Namespace).Delete(ctx, Name(id), metav1.DeleteOptions{PropagationPolicy: &foreground})
+	others, err := s.Client.BatchV1().Jobs(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: IDLabel + "=" + id})
+	if err != nil {
+		return fmt.Errorf("list the Jobs of run %s: %w", id, err)
+	}
+	for _, job := range others.Items {
+		uid := job.UID
+		err := s.Client.BatchV1().Jobs(s.Namespace).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &foreground, Preconditions: &metav1.Preconditions{UID: &uid}})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete Job/%s: %w", job.Name, err)
+		}
+	}
+	err = s.Client.CoreV1().ConfigMaps(s.Namespace).Delete(ctx, Name(id), metav1.DeleteOptions{PropagationPolicy: &foreground})
 	if apierrors.IsNotFound(err) {
 		return &NotFoundError{ID: id, Namespace: s.Namespace}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os/exec"
@@ -163,8 +164,11 @@ func await(t *testing.T, namespace string, run ran, said string) {
 	t.Helper()
 	eventually(t, 2*time.Minute, func() error {
 		out, err := tryKubectl(t.Context(), sandboxName, "", "logs", "-n", namespace, "-l", "batch.kubernetes.io/job-name="+run.Job, "--tail=-1")
-		if err != nil || !strings.Contains(out, said) {
-			return fmt.Errorf("it does not say %q: %v\n%s", said, err, out)
+		if err == nil && !strings.Contains(out, said) {
+			err = errors.New("not yet")
+		}
+		if err != nil {
+			return fmt.Errorf("it does not say %q: %w\n%s", said, err, out)
 		}
 		return nil
 	})

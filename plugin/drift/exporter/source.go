@@ -90,6 +90,26 @@ func (b *Bucket) Reference(ctx context.Context, model string) (*drift.Reference,
 	return drift.ReadReference(body)
 }
 
+// Model returns the bytes of a model, which are what its digest says.
+func (b *Bucket) Model(ctx context.Context, digest string) ([]byte, error) {
+	if !digestForm.MatchString(digest) {
+		return nil, fmt.Errorf("%q is no digest of a model", digest)
+	}
+	hexadecimal := strings.TrimPrefix(digest, "sha256:")
+	body, err := b.get(ctx, "models/"+hexadecimal+"/model.json")
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return nil, fmt.Errorf("read model %s: %w", digest, err)
+	}
+	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != hexadecimal {
+		return nil, fmt.Errorf("bucket %s holds something else under the name of model %s", b.Name, digest)
+	}
+	return content, nil
+}
+
 var emptyPayload = hex.EncodeToString(sha256.New().Sum(nil))
 
 func (b *Bucket) get(ctx context.Context, key string) (io.ReadCloser, error) {
