@@ -142,7 +142,9 @@ func TestPromoteSigned(t *testing.T) {
 	t.Run("a third party can tell", func(t *testing.T) {
 		repository, digest, _ := strings.Cut(strings.TrimPrefix(object, registry), "@")
 		_, raw := fromRegistry(t, repository+"/referrers/"+digest)
-		var list struct{ Manifests []struct{ Digest, ArtifactType string } }
+		var list struct {
+			Manifests []struct{ Digest, ArtifactType string }
+		}
 		if err := json.Unmarshal(raw, &list); err != nil || len(list.Manifests) != 2 {
 			t.Fatalf("%s, %v", raw, err)
 		}
