@@ -113,6 +113,9 @@ func (r *Record) stand(live Live) {
 	u := &unstructured.Unstructured{Object: object}
 	u.SetGroupVersionKind(batchv1.SchemeGroupVersion.WithKind("Job"))
 	standing, trouble := apply.Look(u, live.Pods, live.Denied)
+	if r.Phase == apply.Running && standing.Phase == apply.Starting && !slices.ContainsFunc(live.Pods, going) {
+		standing.Phase = apply.Running // its ranks have ended, and the Job was not told yet
+	}
 	r.Phase, r.Reason = standing.Phase, ""
 	switch {
 	case standing.Phase == apply.Failed && !ended(live.Job):
@@ -134,6 +137,11 @@ func (r *Record) stand(live Live) {
 	if r.Done() {
 		r.Finished = endOf(live.Job)
 	}
+}
+
+// going says whether a pod has not ended.
+func going(pod *corev1.Pod) bool {
+	return pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
 }
 
 func suspended(job *batchv1.Job) bool { return job.Spec.Suspend != nil && *job.Spec.Suspend }
