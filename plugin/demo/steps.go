@@ -125,5 +125,5 @@ func (d *Demo) retrained(ctx context.Context) error {
 	if err := await(ctx, 4*time.Minute, "a retrain run ends well", ended); err != nil {
 		return err
 	}
-	return d.ai("runs", "show", id, d.Dir, "-e", staging)(ctx)
+	return d.ai("runs", "show", id, "--dir", d.Dir, "-e", staging)(ctx)
 }

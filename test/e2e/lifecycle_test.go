@@ -178,7 +178,7 @@ func await(t *testing.T, namespace string, run ran, said string) {
 func finish(t *testing.T, dir string, run ran) (end ran) {
 	t.Helper()
 	eventually(t, 4*time.Minute, func() error {
-		r := must(t, "runs", "show", run.ID, dir, "-e", "staging", "-o", "json")
+		r := must(t, "runs", "show", run.ID, "--dir", dir, "-e", "staging", "-o", "json")
 		if err := json.Unmarshal([]byte(r.stdout), &end); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ from model import Softmax
 
 LEARNING_RATE = float(os.environ.get("LEARNING_RATE", "2.0"))
 EPOCHS = int(os.environ.get("EPOCHS", "40"))
-OUT = os.environ.get("OUT_DIR", "out")
+OUT = os.environ.get("OUT_DIR")  # without it, no checkpoint outside of the bucket
 STEP_SECONDS = float(os.environ.get("STEP_SECONDS", "0"))
 
 
@@ -50,7 +50,8 @@ def main():
                 say(f"epoch {epoch} loss {loss / count:.4f} accuracy {accuracy:.4f}")
                 report(epoch, loss / count, accuracy)
                 state = {"epoch": epoch, "accuracy": accuracy, "weights": model.weights}
-                save(os.path.join(OUT, "checkpoint.json"), state)
+                if OUT:
+                    save(os.path.join(OUT, "checkpoint.json"), state)
                 checkpoints.save(state)
             time.sleep(STEP_SECONDS)
     if rank == 0 and available():
