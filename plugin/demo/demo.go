@@ -101,12 +101,12 @@ func (d *Demo) steps() []step {
 		{"They are checked, split by hash and kept in a bucket, by shards", run("data")},
 		{"Training on two ranks", run("train")},
 		{"Validation, on digits that training never saw", d.ai("validate", d.Dir, "-e", staging)},
-		{"Serving and monitoring: the bundle is promoted to staging", d.both(d.ai("promote", d.Dir, "--to", staging, "--yes"), d.ai("dev", d.Dir, "--cleanup", "--yes"))},
+		{"Serving and monitoring: the bundle is promoted to staging", d.ai("promote", d.Dir, "--to", staging, "--yes", "-o", "name")},
 		{"Users ask what they were expected to ask", d.both(run("users"), d.settled)},
 		{"Then they ask something else, and Prometheus notices", d.both(run("feed", "--set", "DRIFT=1", "--set", "SEED=8"), run("users", "--set", "DRIFT=1"), d.alert)},
 		{"The alert starts a run that retrains", d.retrained},
 		{"The new model passes validation", d.ai("validate", d.Dir, "-e", staging, "--save-model", d.Dir+"/overlays/live")},
-		{"It goes to production", d.ai("promote", d.Dir, "--to", live, "--yes")},
+		{"It goes to production", d.both(d.ai("promote", d.Dir, "--to", live, "--yes", "-o", "name"), d.ai("dev", d.Dir, "--cleanup", "--yes"))},
 		{"What happened, and what it took", d.both(d.ai("runs", "list", d.Dir, "-e", staging), d.ai("history", d.Dir, "--to", live), d.ai("status", d.Dir, "-e", staging))},
 	}
 }

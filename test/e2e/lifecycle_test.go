@@ -56,7 +56,7 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 		t.Fatalf("exit %d\n%s\n%s", demo.code, demo.stdout, demo.stderr)
 	}
 	t.Logf("the demo took %s, two clusters there already", time.Since(began).Round(time.Second))
-	for _, want := range []string{"label is missing", "the alert ModelDrift fires", "release 1 of digits runs in kind-" + productionName} {
+	for _, want := range []string{"label is missing", "the alert ModelDrift fires", "release 1 of digits is ready in kind-" + productionName} {
 		if !strings.Contains(demo.stdout+demo.stderr, want) {
 			t.Errorf("the demo does not say %q\n%s\n%s", want, demo.stdout, demo.stderr)
 		}
