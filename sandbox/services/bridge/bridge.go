@@ -60,7 +60,7 @@ func New(address string, logger *log.Logger, options ...kgo.Opt) (*Bridge, error
 		log:     logger, consumers: map[string]*consumer{},
 	}
 	produce := func(p kgo.Partitioner) (*kgo.Client, error) {
-		return kgo.NewClient(append(slices.Clone(b.options), kgo.RecordPartitioner(p))...)
+		return kgo.NewClient(append(slices.Clone(b.options), kgo.RecordPartitioner(p), kgo.AllowIdempotentProduceCancellation())...)
 	}
 	var err error
 	// By the hash of the key; without one, another partition every 16 KiB

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
 // Options are how a broker is to be.
@@ -51,6 +52,10 @@ func Start(listener net.Listener, o Options) (*Broker, error) {
 		kfake.NumBrokers(1),
 		kfake.ClusterID("kubectl-ai-sandbox"),
 		kfake.AllowAutoTopicCreation(),
+		// Before topics had IDs (KIP-516, Kafka 2.8): a topic that a restart made
+		// anew is the same to clients, and they go on; with IDs they wait for the
+		// one that is gone. Client libraries negotiate down to it.
+		kfake.MaxVersions(kversion.V2_7_0()),
 		kfake.DefaultNumPartitions(o.Partitions),
 		kfake.SeedTopics(int32(o.Partitions), o.Topics...),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return advertising{listener, advertised}, nil }),

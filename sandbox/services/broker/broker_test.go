@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -105,5 +106,71 @@ func TestHealth(t *testing.T) {
 	b.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 	if w.Code != http.StatusOK {
 		t.Errorf("code %d", w.Code)
+	}
+}
+
+// A broker that dies takes all messages and offsets with it. Clients that were
+// connected say so, and go on with the next one at that address.
+func TestClientsGoOnAfterARestart(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := listener.Addr().String()
+	options := Options{Advertise: at, Topics: []string{"digits"}, Partitions: 4, Log: log.New(io.Discard, "", 0)}
+	b, err := Start(listener, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	producer := client(t, at, kgo.DefaultProduceTopic("digits"), kgo.AllowIdempotentProduceCancellation(), kgo.MetadataMinAge(100*time.Millisecond))
+	consumer := client(t, at, kgo.ConsumeTopics("digits"), kgo.ConsumerGroup("readers"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(100*time.Millisecond))
+	read := func(want string) {
+		t.Helper()
+		for t.Context().Err() == nil {
+			for _, r := range consumer.PollFetches(t.Context()).Records() {
+				if string(r.Value) == want {
+					return
+				}
+			}
+		}
+		t.Fatalf("never saw %s", want)
+	}
+	send := func(ctx context.Context, value string) error {
+		return producer.ProduceSync(ctx, kgo.StringRecord(value)).FirstErr()
+	}
+	for i := range 10 {
+		if err := send(t.Context(), fmt.Sprint("before ", i)); err != nil {
+			t.Fatal(err)
+		}
+		read(fmt.Sprint("before ", i))
+	}
+	b.Close()
+	down, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := send(down, "meanwhile"); err == nil {
+		t.Error("a broker that is not there took a message")
+	}
+	if listener, err = net.Listen("tcp", at); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = Start(listener, options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	for i := range 10 {
+		for { // what a program does that wants to go on
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			err := send(ctx, fmt.Sprint("after ", i))
+			cancel()
+			if err == nil {
+				break
+			}
+			select {
+			case <-t.Context().Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		read(fmt.Sprint("after ", i))
 	}
 }
