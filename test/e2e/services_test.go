@@ -140,6 +140,7 @@ spec:
           from http.server import *
           class Handler(BaseHTTPRequestHandler):
               protocol_version = "HTTP/1.1"
+              wbufsize = -1
               def do_GET(self):
                   self.send_response(200)
                   self.send_header("Content-Length", "%[2]d")
@@ -330,8 +331,8 @@ func partitionsOf(c *kgo.Client) (n int) {
 // as the component says, and clients go on.
 func testBrokerDies(t *testing.T) {
 	at, http := door(t, "stream", "kafka"), "http://"+door(t, "stream", "http")
-	producer := kafkaClient(t, at, kgo.DefaultProduceTopic("dying"), kgo.AllowAutoTopicCreation(), kgo.AllowIdempotentProduceCancellation())
-	consumer := kafkaClient(t, at, kgo.ConsumerGroup("going-on"), kgo.ConsumeTopics("dying"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AllowAutoTopicCreation())
+	producer := kafkaClient(t, at, kgo.DefaultProduceTopic("samples"), kgo.AllowAutoTopicCreation(), kgo.AllowIdempotentProduceCancellation())
+	consumer := kafkaClient(t, at, kgo.ConsumerGroup("going-on"), kgo.ConsumeTopics("samples"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AllowAutoTopicCreation())
 	seen := map[string]bool{}
 	send := func(name string) {
 		t.Helper()
@@ -361,7 +362,7 @@ func testBrokerDies(t *testing.T) {
 	kubectl(t, sandboxName, "scale", "-n", servicesNamespace, "deployment/stream", "--replicas=1")
 	kubectl(t, sandboxName, "rollout", "status", "-n", servicesNamespace, "deployment/stream", "--timeout=60s")
 	send("after")
-	said := ask(t, http+"/consumers/old/instances/member/subscription", `{"topics": ["dying"]}`, 404)
+	said := ask(t, http+"/consumers/old/instances/member/subscription", `{"topics": ["samples"]}`, 404)
 	if !strings.Contains(said, "consumer instance was not found") {
 		t.Errorf("a consumer that died with the broker: %s", said)
 	}
