@@ -29,17 +29,17 @@ import (
 
 // DriftOptions are the arguments of `drift`.
 type DriftOptions struct {
-	Dir       string
-	Environment        string
-	Cluster   []string
-	Metrics   string // file, - for stdin
-	Reference string
-	Limits    drift.Thresholds
-	Retrain   bool
-	CronJob   string
-	Rows      int
-	Yes       bool
-	Output    string
+	Dir         string
+	Environment string
+	Cluster     []string
+	Metrics     string // file, - for stdin
+	Reference   string
+	Limits      drift.Thresholds
+	Retrain     bool
+	CronJob     string
+	Rows        int
+	Yes         bool
+	Output      string
 }
 
 // driftView is what `drift -o json` prints.
