@@ -41,7 +41,15 @@ func door(t *testing.T, app, port string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return net.JoinHostPort(strings.TrimSpace(string(out)), number)
+	at := net.JoinHostPort(strings.TrimSpace(string(out)), number)
+	eventually(t, time.Minute, func() error { // nodes learn of it a moment later
+		conn, err := net.DialTimeout("tcp", at, time.Second)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	})
+	return at
 }
 
 // gatewayDefinitions are the CRDs of the Gateway API, from the module that the
@@ -250,7 +258,9 @@ func kafkaClient(t *testing.T, at string, options ...kgo.Opt) *kgo.Client {
 		if name, _, _ := net.SplitHostPort(host); host != at && name != "stream-kafka-bootstrap."+servicesNamespace+".svc" {
 			return nil, fmt.Errorf("the broker sends clients to %s", host)
 		}
-		return (&net.Dialer{}).DialContext(ctx, "tcp", at)
+		// A node may send a first packet to a pod that is gone, and all that
+		// repeat it after that: another connection is quicker.
+		return (&net.Dialer{Timeout: 2 * time.Second}).DialContext(ctx, "tcp", at)
 	}), kgo.FetchMaxWait(200*time.Millisecond))
 	c, err := kgo.NewClient(options...)
 	if err != nil {
