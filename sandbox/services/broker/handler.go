@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -29,7 +28,7 @@ func (b *Broker) Handler() http.Handler {
 	return mux
 }
 
-func (b *Broker) metrics(ctx context.Context, w io.Writer) error {
+func (b *Broker) metrics(ctx context.Context, w *bytes.Buffer) error {
 	topics, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, b.client)
 	if err != nil {
 		return fmt.Errorf("list topics: %w", err)

@@ -45,10 +45,9 @@ func (t *table) find(r *http.Request) *rule {
 
 // plan is a table with what it says of the objects that it was made of.
 type plan struct {
-	table    *table
-	gateway  gateway.GatewayStatus
-	parents  map[*gateway.HTTPRoute][]gateway.RouteParentStatus // ours alone
-	warnings []string
+	table   *table
+	gateway gateway.GatewayStatus
+	parents map[*gateway.HTTPRoute][]gateway.RouteParentStatus // ours alone
 }
 
 // makePlan makes a table of objects. Rules that are as they were in the table

@@ -40,6 +40,8 @@ func Listener(ctx context.Context, listener net.Listener, handler http.Handler, 
 	if err != nil {
 		err = errors.Join(err, s.Close())
 	}
-	<-ended
+	if last := <-ended; err == nil && !errors.Is(last, http.ErrServerClosed) {
+		err = last
+	}
 	return err
 }
