@@ -122,17 +122,27 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 	})
 
 	t.Run("a drained node's ranks go on elsewhere, with the same code", func(t *testing.T) {
+		// The bucket's volume is on one node; ranks start on the other one, which
+		// is drained under them.
+		const taint = "node-role.kubernetes.io/control-plane:NoSchedule"
+		bucket := strings.TrimSpace(kubectl(t, sandboxName, "get", "pods", "-n", ns, "-l", "app.kubernetes.io/name=storage", "-o", "jsonpath={.items[0].spec.nodeName}"))
+		controlPlane, worker := sandboxName+"-control-plane", sandboxName+"-worker"
+		drained := controlPlane
+		if bucket == controlPlane {
+			drained = worker
+		}
+		t.Cleanup(func() {
+			for _, undo := range [][]string{{"uncordon", controlPlane, worker}, {"taint", "nodes", controlPlane, taint, "--overwrite"}} {
+				if out, err := tryKubectl(context.Background(), sandboxName, "", undo...); err != nil {
+					t.Errorf("kubectl %v: %v\n%s", undo, err, out)
+				}
+			}
+		})
+		kubectl(t, sandboxName, "taint", "nodes", controlPlane, taint+"-")
+		kubectl(t, sandboxName, "cordon", bucket)
 		run := begin(t, dir, "--set", "STEP_SECONDS=0.3", "--set", "EPOCHS=60")
 		await(t, ns, run, "epoch 5 ")
-		// The bucket's volume is on one node; the other one is drained.
-		bucket := strings.TrimSpace(kubectl(t, sandboxName, "get", "pods", "-n", ns, "-l", "app.kubernetes.io/name=storage", "-o", "jsonpath={.items[0].spec.nodeName}"))
-		drained := ""
-		for _, name := range strings.Fields(kubectl(t, sandboxName, "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}")) {
-			if name != bucket {
-				drained = name
-			}
-		}
-		t.Cleanup(func() { _, _ = tryKubectl(context.Background(), sandboxName, "", "uncordon", drained) })
+		kubectl(t, sandboxName, "uncordon", bucket)
 		out, err := tryKubectl(t.Context(), sandboxName, "", "drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--force",
 			"--pod-selector=batch.kubernetes.io/job-name="+run.Job, "--timeout=60s")
 		if err != nil {
