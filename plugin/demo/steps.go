@@ -82,8 +82,20 @@ func (d *Demo) bundle(context.Context) error {
 	return nil
 }
 
-// settled shows that nothing is wrong before something is.
+// settled shows that nothing is wrong before something is. The exporter looks
+// at the served model every few seconds, so it is asked until it has seen the
+// requests.
 func (d *Demo) settled(ctx context.Context) error {
+	judged := func(ctx context.Context) (bool, error) {
+		var report struct {
+			Samples float64 `json:"samples"`
+		}
+		err := d.read(ctx, &report, "drift", d.Dir, "-e", staging, "--samples", "1")
+		return report.Samples >= 100, err
+	}
+	if err := await(ctx, time.Minute, "the drift exporter sees the requests", judged); err != nil {
+		return err
+	}
 	return d.ai("drift", d.Dir, "-e", staging)(ctx)
 }
 
