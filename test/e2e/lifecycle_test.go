@@ -23,7 +23,9 @@ type ran struct {
 	Phase      string `json:"phase"`
 	Reason     string `json:"reason"`
 	CodeDigest string `json:"codeDigest"`
-	Metrics    []struct {
+	// Data is what shards said of their samples, as JSON.
+	Data    json.RawMessage `json:"data"`
+	Metrics []struct {
 		Name string  `json:"name"`
 		Last float64 `json:"last"`
 	} `json:"metrics"`
@@ -92,6 +94,14 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 		}
 		if string(here) != pod {
 			t.Errorf("the pod says   %splain python %s", pod, here)
+		}
+	})
+
+	t.Run("any number of shards makes the same data", func(t *testing.T) {
+		alone := staged("data", "--ranks", "1", "--set", "SHARDS=1")
+		shared := staged("data", "--ranks", "3", "--set", "SHARDS=3")
+		if len(alone.Data) == 0 || string(alone.Data) != string(shared.Data) {
+			t.Errorf("one shard: %s\nthree:     %s", alone.Data, shared.Data)
 		}
 	})
 
