@@ -121,7 +121,7 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 
 	t.Run("a rank that is killed is a gang that starts again, and ends well", func(t *testing.T) {
 		run := begin(t, dir, "--set", "STEP_SECONDS=0.2", "--set", "EPOCHS=40")
-		await(t, ns, run, "epoch 5 ")
+		await(t, ns, run, "epoch 10 ") // the checkpoint of epoch 5 is kept
 		kubectl(t, sandboxName, "delete", "pod", "-n", ns, "-l", "batch.kubernetes.io/job-name="+run.Job+",batch.kubernetes.io/job-completion-index=1", "--grace-period=0", "--force")
 		if end := finish(t, dir, run); end.Phase != "Complete" {
 			t.Errorf("%+v", end)
@@ -151,7 +151,7 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 		kubectl(t, sandboxName, "taint", "nodes", controlPlane, taint+"-")
 		kubectl(t, sandboxName, "cordon", bucket)
 		run := begin(t, dir, "--set", "STEP_SECONDS=0.3", "--set", "EPOCHS=60")
-		await(t, ns, run, "epoch 5 ")
+		await(t, ns, run, "epoch 10 ") // the checkpoint of epoch 5 is kept
 		kubectl(t, sandboxName, "uncordon", bucket)
 		out, err := tryKubectl(t.Context(), sandboxName, "", "drain", drained, "--ignore-daemonsets", "--delete-emptydir-data", "--force",
 			"--pod-selector=batch.kubernetes.io/job-name="+run.Job, "--timeout=60s")
