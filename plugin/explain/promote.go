@@ -60,7 +60,7 @@ var promoteEntries = []Entry{
 	},
 	{
 		ID: "PRO-001", Exit: ExitPrecondition, Match: As[*promote.SandboxTargetError](),
-		Next: Text("set the environment's context in kubectl-ai.yaml to another cluster"),
+		Next: Text("set the environment's context in kubectl-ai.yaml to another cluster, or inSandbox: true where it is meant to be in this one"),
 		Long: "A promotion into the cluster where the code is being edited would overwrite what dev runs there. Clusters are compared by address and by the UID of their kube-system namespace.",
 	},
 	{
