@@ -8,6 +8,8 @@ there is a bucket the checkpoint and the model go there.
 
 import json
 import os
+import signal
+import sys
 import time
 
 import artifacts
@@ -76,4 +78,7 @@ def save(path, state):
 
 
 if __name__ == "__main__":
+    # A process that is a pod's first ignores SIGTERM unless it says otherwise:
+    # a drained node would wait for the whole grace period.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     main()
