@@ -148,6 +148,11 @@ func uninstall(t *testing.T, cluster string, names []string) {
 		_, _ = tryKubectl(context.Background(), cluster, "", append([]string{"annotate", "--overwrite", "e2e/nudge=" + fmt.Sprint(time.Now().UnixNano())}, left...)...)
 		return fmt.Errorf("still there: %v", left)
 	})
+	// kubectl remembers for hours which kinds there are, and `get all` would
+	// ask for these.
+	if out, err := exec.Command("docker", "exec", cluster+"-control-plane", "rm", "-rf", "/root/.kube/cache").CombinedOutput(); err != nil {
+		t.Errorf("forget the kinds: %v\n%s", err, out)
+	}
 }
 
 // formed writes a minimal bundle with one form of a component, added by the
