@@ -69,6 +69,5 @@ func main() {
 		k.say(event{Event: err.Error()})
 		os.Exit(1)
 	}
-	k.say(event{Event: "started"})
 	select {} // until it is killed, as a kubelet is
 }
