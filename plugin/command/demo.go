@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"github.com/spf13/cobra"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/demo"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
@@ -102,7 +102,7 @@ func (c demoCluster) Alerts(ctx context.Context, kubeContext, namespace string) 
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := clientset.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}

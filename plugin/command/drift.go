@@ -13,11 +13,11 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/drift"
 	"github.com/kubectl-ai/kubectl-ai/plugin/drift/exporter"
@@ -201,7 +201,7 @@ func (o *DriftOptions) place(ctx context.Context, f *Factory) (*production, erro
 
 // ask asks the exporter that runs beside the model.
 func ask(ctx context.Context, p *production) (s exporter.Status, err error) {
-	client, err := kubernetes.NewForConfig(p.config)
+	client, err := clientset.NewForConfig(p.config)
 	if err != nil {
 		return s, fmt.Errorf("make a client: %w", err)
 	}

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
@@ -176,7 +176,7 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 	if err != nil {
 		return s, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := clientset.NewForConfig(config)
 	if err != nil {
 		return s, err
 	}
@@ -186,7 +186,7 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 // sampleRelease reads what the pods of a cluster that run the tree said.
 func (p *production) sampleRelease(ctx context.Context, metric, tree string) (gate.Sample, error) {
 	s := gate.Sample{Context: p.context, Rank: -1, Where: fmt.Sprintf("code %s in %s, namespace %s", short(tree), p.context, p.namespace)}
-	client, err := kubernetes.NewForConfig(p.config)
+	client, err := clientset.NewForConfig(p.config)
 	if err != nil {
 		return s, err
 	}
@@ -209,7 +209,7 @@ func (p *production) sampleRelease(ctx context.Context, metric, tree string) (ga
 }
 
 // readFrom takes the value of the lowest rank that reported one.
-func readFrom(ctx context.Context, client kubernetes.Interface, namespace string, runs []output, metric string, s gate.Sample) (gate.Sample, error) {
+func readFrom(ctx context.Context, client clientset.Interface, namespace string, runs []output, metric string, s gate.Sample) (gate.Sample, error) {
 	slices.SortStableFunc(runs, func(a, b output) int { return a.rank.Index - b.rank.Index })
 	for _, r := range runs {
 		options := &corev1.PodLogOptions{Container: r.rank.Container, Timestamps: true}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -20,7 +21,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
@@ -200,7 +200,7 @@ func (p *production) connect(ctx context.Context, f *Factory) error {
 // logsOf opens the logs of a cluster's containers.
 func logsOf(config *rest.Config) promote.Log {
 	return func(ctx context.Context, namespace, pod, container string, since time.Time, follow bool) (io.ReadCloser, error) {
-		client, err := kubernetes.NewForConfig(config)
+		client, err := clientset.NewForConfig(config)
 		if err != nil {
 			return nil, err
 		}

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/client-go/kubernetes"
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gate"
@@ -30,7 +30,7 @@ func newestValidation(ctx context.Context, f *Factory, m *member, from string) (
 	if err != nil {
 		return nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := clientset.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}

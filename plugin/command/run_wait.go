@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
@@ -29,7 +29,7 @@ type runSet struct {
 	f         *Factory
 	store     *run.Store
 	queue     *admit.Queue
-	client    kubernetes.Interface
+	client    clientset.Interface
 	context   string
 	namespace string
 	project   string // "": nobody knows, all

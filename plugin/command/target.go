@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
@@ -36,7 +36,7 @@ type connection struct {
 	foreign bool // the cluster is no sandbox of this machine
 	images  images
 	config  *rest.Config
-	client  kubernetes.Interface
+	client  clientset.Interface
 }
 
 // connect opens the cluster of a context. One that is no sandbox is refused
@@ -62,7 +62,7 @@ func connect(ctx context.Context, f *Factory, context, agentImage string, a *all
 		}
 		return nil, err
 	}
-	if c.client, err = kubernetes.NewForConfig(c.config); err != nil {
+	if c.client, err = clientset.NewForConfig(c.config); err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	return c, nil

@@ -10,11 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/drift/exporter"
@@ -75,7 +75,7 @@ func replaceFile(path string, content []byte, mode fs.FileMode) error {
 
 // openBucket finds the bucket of a namespace: by a pod of its Service where it
 // is in the cluster, else by its address.
-func openBucket(ctx context.Context, config *rest.Config, client kubernetes.Interface, namespace string) (*exporter.Bucket, error) {
+func openBucket(ctx context.Context, config *rest.Config, client clientset.Interface, namespace string) (*exporter.Bucket, error) {
 	at, err := client.CoreV1().ConfigMaps(namespace).Get(ctx, bucketName, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("find the bucket: %w", err)
@@ -101,7 +101,7 @@ func openBucket(ctx context.Context, config *rest.Config, client kubernetes.Inte
 }
 
 // servicePod is the way to a pod behind a port of a Service.
-func servicePod(ctx context.Context, config *rest.Config, client kubernetes.Interface, service *corev1.Service, port string) (*http.Client, error) {
+func servicePod(ctx context.Context, config *rest.Config, client clientset.Interface, service *corev1.Service, port string) (*http.Client, error) {
 	pods, err := client.CoreV1().Pods(service.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(service.Spec.Selector).String()})
 	if err != nil {
 		return nil, fmt.Errorf("find the pods of Service/%s: %w", service.Name, err)

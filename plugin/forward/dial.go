@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
@@ -33,7 +33,7 @@ func (e *ForbiddenError) Unwrap() error { return e.Err }
 
 // Dialer returns the Dial of a namespace: WebSocket first, SPDY where the
 // server or a proxy cannot, or permits that alone.
-func Dialer(config *rest.Config, client kubernetes.Interface, namespace string) Dial {
+func Dialer(config *rest.Config, client clientset.Interface, namespace string) Dial {
 	return func(ctx context.Context, pod string) (httpstream.Connection, error) {
 		url := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("portforward").URL()
 		socket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(url, config)

@@ -8,8 +8,8 @@ import (
 	"io"
 	"sync"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/kubernetes"
 )
 
 // Lines receives what ranks say, a line at a time, from several goroutines.
@@ -35,7 +35,7 @@ const longestLine = 64 << 10
 
 // Follow delivers a container's log from its start until the container ends
 // or ctx does.
-func Follow(ctx context.Context, client kubernetes.Interface, namespace string, rank Rank, deliver Lines) error {
+func Follow(ctx context.Context, client clientset.Interface, namespace string, rank Rank, deliver Lines) error {
 	stream, err := client.CoreV1().Pods(namespace).GetLogs(rank.Pod, &corev1.PodLogOptions{Container: rank.Container, Follow: true}).Stream(ctx)
 	if err != nil {
 		return fmt.Errorf("read the log of %s: %w", rank.Name(), err)

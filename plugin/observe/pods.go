@@ -6,12 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -48,13 +50,19 @@ type Selection struct {
 // each that goes, until ctx ends. It holds the state of the pods, not the
 // history: what it missed while disconnected it learns by listing again. What
 // the server forbids is an error, as repeating it would be of no use.
-func Watch(parent context.Context, client kubernetes.Interface, s Selection, send func(Event)) error {
+func Watch(parent context.Context, client clientset.Interface, s Selection, send func(Event)) error {
 	ctx, cancel := context.WithCancelCause(parent)
-	defer cancel(nil)
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithNamespace(s.Namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = s.Selector }))
-	informer := factory.Core().V1().Pods().Informer()
+	pods := client.CoreV1().Pods(s.Namespace)
+	informer := cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = s.Selector
+			return pods.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = s.Selector
+			return pods.Watch(ctx, o)
+		},
+	}, client), &corev1.Pod{}, 0)
 	state := tracker{annotation: s.Annotation, started: map[string]string{}, trouble: map[string]string{}, send: send}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { state.update(obj.(*corev1.Pod)) },
@@ -76,10 +84,13 @@ func Watch(parent context.Context, client kubernetes.Interface, s Selection, sen
 		})
 	}
 	if err != nil {
+		cancel(nil)
 		return fmt.Errorf("watch pods: %w", err)
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
+	var running sync.WaitGroup
+	running.Go(func() { informer.RunWithContext(ctx) })
+	defer running.Wait()
+	defer cancel(nil)
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return fmt.Errorf("watch pods: %w", context.Cause(ctx))
 	}

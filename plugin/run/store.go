@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
-	"k8s.io/client-go/kubernetes"
 )
 
 const (
@@ -24,7 +24,7 @@ const (
 
 // Store keeps records in a namespace, one ConfigMap a run.
 type Store struct {
-	Client    kubernetes.Interface
+	Client    clientset.Interface
 	Namespace string
 }
 

@@ -16,9 +16,9 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
@@ -35,7 +35,7 @@ const (
 // Dialer opens streams to containers of one namespace.
 type Dialer struct {
 	Config    *rest.Config
-	Client    kubernetes.Interface
+	Client    clientset.Interface
 	Namespace string
 }
 

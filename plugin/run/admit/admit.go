@@ -17,13 +17,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
@@ -31,7 +31,7 @@ import (
 
 // Queue is the runs of a cluster that wait.
 type Queue struct {
-	Client    kubernetes.Interface
+	Client    clientset.Interface
 	Dynamic   dynamic.Interface // for the Lease
 	Namespace string            // of the runs of whoever asks
 	Holder    release.Holder

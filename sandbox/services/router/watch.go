@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/dynamic/dynamicinformer"
 	"k8s.io/client-go/tools/cache"
 	gateway "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -57,10 +57,14 @@ func (w *Watcher) Run(ctx context.Context) error {
 		default: // one is enough
 		}
 	}
-	factory := dynamicinformer.NewFilteredDynamicSharedInformerFactory(w.Client, 0, w.Namespace, nil)
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var synced []cache.InformerSynced
 	stores := map[schema.GroupVersionResource]cache.Store{}
 	for _, resource := range []schema.GroupVersionResource{gateways, routes, services} {
-		informer := factory.ForResource(resource).Informer()
+		informer := w.informer(resource)
 		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc: func(any) { wake() }, UpdateFunc: func(any, any) { wake() }, DeleteFunc: func(any) { wake() },
 		})
@@ -69,13 +73,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 			return fmt.Errorf("watch %s: %w", resource.Resource, err)
 		}
 		stores[resource] = informer.GetStore()
+		synced = append(synced, informer.HasSynced)
+		running.Go(func() { informer.RunWithContext(ctx) })
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	for resource, ok := range factory.WaitForCacheSync(ctx.Done()) {
-		if !ok {
-			return fmt.Errorf("watch %s: %w", resource.Resource, context.Cause(ctx))
-		}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return fmt.Errorf("watch namespace %s: %w", w.Namespace, context.Cause(ctx))
 	}
 	again := time.NewTimer(0)
 	defer again.Stop()
@@ -91,6 +93,18 @@ func (w *Watcher) Run(ctx context.Context) error {
 			again.Reset(time.Second)
 		}
 	}
+}
+
+// informer keeps the objects of a resource. client-go's dynamicinformer does
+// the same, and links the typed client of every API group with it.
+func (w *Watcher) informer(resource schema.GroupVersionResource) cache.SharedInformer {
+	client := w.Client.Resource(resource).Namespace(w.Namespace)
+	return cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			return client.List(ctx, o)
+		},
+		WatchFuncWithContext: client.Watch,
+	}, w.Client), &unstructured.Unstructured{}, 0)
 }
 
 // update makes a table of what is there, serves it and writes the statuses.
