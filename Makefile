@@ -11,8 +11,10 @@ LINT      := $(TOOLS)/golangci-lint-v2.15.0
 HOST_ARCH := $(shell $(GO) env GOARCH)
 SOURCES   := $(shell find cmd plugin sandbox kustomize -name '*.go' -not -name '*_test.go') $(shell find cmd plugin sandbox kustomize -path '*/files/*' -type f) $(shell find kustomize/components -type f -not -name '*.go') go.mod go.sum
 PAYLOAD   := cmd/kubectl-ai/payload
-STATIC    := ai-agent ai-registry ai-services nvidia-smi
-PACKED    := $(foreach arch,amd64 arm64,$(foreach p,$(STATIC) ai-gpu ai-gpu-real libnvidia-ml.so.1,$(PAYLOAD)/linux-$(arch)/$(p).gz))
+STATIC    := ai-agent nvidia-smi ai-registry ai-services
+# In the order of the archive: a reader stops at the program it wants.
+PROGRAMS  := ai-agent nvidia-smi libnvidia-ml.so.1 ai-registry ai-gpu ai-gpu-real ai-services
+PACKED    := $(PAYLOAD)/programs/linux-amd64.tar.zst $(PAYLOAD)/programs/linux-arm64.tar.zst
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create bench-promote soak lint fmt fuzz quickstart host release clean
@@ -88,13 +90,16 @@ release: $(PACKED) ## Make archives for six platforms and fill krew/plugins/ai.y
 	$(GO) run ./krew/release -version $(VERSION) -out dist
 
 clean: ## Remove what was built here
-	rm -rf bin dist $(PAYLOAD)/linux-*
+	rm -rf bin dist $(PACKED)
 
 bin/kubectl-ai: $(SOURCES) $(PACKED)
 	@mkdir -p bin
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/kubectl-ai ./cmd/kubectl-ai
 	@ln -sf kubectl-ai bin/kubectl_complete-ai
-	@for p in $(STATIC) ai-gpu; do gzip -dc $(PAYLOAD)/linux-$(HOST_ARCH)/$$p.gz >bin/$$p.new && chmod +x bin/$$p.new && mv bin/$$p.new bin/$$p; done
+	@ln -sf $(addprefix linux-$(HOST_ARCH)/,$(STATIC) ai-gpu) bin
+
+$(PAYLOAD)/programs/linux-%.tar.zst: $(addprefix bin/linux-%/,$(PROGRAMS)) $(PAYLOAD)/pack/main.go
+	$(GO) run ./$(PAYLOAD)/pack $@ $(addprefix bin/linux-$*/,$(PROGRAMS))
 
 # What a program is made of was noted when it was built: the folders of its
 # packages. Until then everything counts.
@@ -106,10 +111,9 @@ define note
 endef
 
 define static_rule
-$(PAYLOAD)/linux-$(1)/$(2).gz: $$(call made_of,$(2))
+bin/linux-$(1)/$(2): $$(call made_of,$(2))
 	@mkdir -p $$(@D)
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -ldflags '-s -w' -o $$(@:.gz=) ./cmd/$(2)
-	@gzip -nf9 $$(@:.gz=)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -ldflags '-s -w' -o $$@ ./cmd/$(2)
 	$$(call note,$(2))
 endef
 $(foreach arch,amd64 arm64,$(foreach p,$(STATIC),$(eval $(call static_rule,$(arch),$(p)))))
@@ -117,17 +121,15 @@ $(foreach arch,amd64 arm64,$(foreach p,$(STATIC),$(eval $(call static_rule,$(arc
 # go-nvml needs cgo; glibc links statically, so the program runs in any node.
 # Real GPUs need the driver's library, which only a dynamic program opens.
 define gpu_rule
-$(PAYLOAD)/linux-$(1)/ai-gpu.gz: $$(call made_of,ai-gpu)
+bin/linux-$(1)/ai-gpu: $$(call made_of,ai-gpu)
 	@mkdir -p $$(@D)
 	CGO_ENABLED=1 CC=$(2) CGO_CFLAGS=-Wno-deprecated-declarations GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -tags netgo,osusergo \
-	  -ldflags '-s -w -linkmode external -extldflags -static' -o $$(@:.gz=) ./cmd/ai-gpu
-	@gzip -nf9 $$(@:.gz=)
+	  -ldflags '-s -w -linkmode external -extldflags -static' -o $$@ ./cmd/ai-gpu
 	$$(call note,ai-gpu)
-$(PAYLOAD)/linux-$(1)/ai-gpu-real.gz: $$(call made_of,ai-gpu-real)
+bin/linux-$(1)/ai-gpu-real: $$(call made_of,ai-gpu-real)
 	@mkdir -p $$(@D)
 	CGO_ENABLED=1 CC=$(2) CGO_CFLAGS=-Wno-deprecated-declarations GOOS=linux GOARCH=$(1) $$(GO) build -trimpath -tags hardware \
-	  -ldflags '-s -w' -o $$(@:.gz=) ./cmd/ai-gpu
-	@gzip -nf9 $$(@:.gz=)
+	  -ldflags '-s -w' -o $$@ ./cmd/ai-gpu
 	$$(call note,ai-gpu-real,-tags hardware)
 endef
 AMD64_CC := $(if $(filter amd64,$(HOST_ARCH)),gcc,x86_64-linux-gnu-gcc)
@@ -140,10 +142,9 @@ NVML_FILES := $(wildcard sandbox/gpu/nvmllib/c/*)
 NVML_FLAGS := -std=c11 -D_GNU_SOURCE -shared -fPIC -O2 -Wall -Wextra -Werror -fvisibility=hidden -fno-stack-protector \
   -nostdlib -Wl,-soname,libnvidia-ml.so.1 -Wl,-z,now,-z,relro,-z,noexecstack -Wl,--build-id=none -s
 define nvml_rule
-$(PAYLOAD)/linux-$(1)/libnvidia-ml.so.1.gz: $$(NVML_FILES) Makefile
+bin/linux-$(1)/libnvidia-ml.so.1: $$(NVML_FILES) Makefile
 	@mkdir -p $$(@D)
-	$(2) $$(NVML_FLAGS) $(3) -o $$(@:.gz=) $$(filter %.c,$$(NVML_FILES))
-	@gzip -nf9 $$(@:.gz=)
+	$(2) $$(NVML_FLAGS) $(3) -o $$@ $$(filter %.c,$$(NVML_FILES))
 endef
 $(eval $(call nvml_rule,amd64,$(AMD64_CC)))
 $(eval $(call nvml_rule,arm64,$(if $(filter arm64,$(HOST_ARCH)),gcc,$(ARM64_CC)),-mno-outline-atomics))
