@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,6 +49,9 @@ func connect(ctx context.Context, f *Factory, context, agentImage string, a *all
 		return nil, err
 	}
 	c := &connection{context: context}
+	if a.reads && c.reach(ctx, f) {
+		return c, nil
+	}
 	loaded, notSandbox := openSandbox(ctx, f, context)
 	c.images = loaded
 	if notSandbox != nil {
@@ -66,6 +72,30 @@ func connect(ctx context.Context, f *Factory, context, agentImage string, a *all
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	return c, nil
+}
+
+// reach opens the cluster for one who only looks. Whose cluster it is does not
+// matter then, and the engine, which takes longer to say so than the cluster
+// to answer, is asked only where nothing listens: it knows why.
+func (c *connection) reach(ctx context.Context, f *Factory) bool {
+	config, err := f.RESTConfig(c.context)
+	if err != nil {
+		return false
+	}
+	if sandbox := strings.HasPrefix(c.context, "kind-"); sandbox {
+		server, err := url.Parse(config.Host)
+		if err != nil {
+			return false
+		}
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", server.Host)
+		if err != nil {
+			return false
+		}
+		_ = conn.Close()
+	}
+	c.config = config
+	c.client, err = clientset.NewForConfig(config)
+	return err == nil
 }
 
 // target is a bundle in the cluster where its code is worked on.
