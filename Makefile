@@ -17,7 +17,7 @@ PROGRAMS  := ai-agent nvidia-smi libnvidia-ml.so.1 ai-registry ai-gpu ai-gpu-rea
 PACKED    := $(PAYLOAD)/programs/linux-amd64.tar.zst $(PAYLOAD)/programs/linux-arm64.tar.zst
 
 .DEFAULT_GOAL := help
-.PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create bench-promote soak lint fmt fuzz quickstart host release clean
+.PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create bench-promote bench-startup size soak lint fmt fuzz quickstart host release clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -47,7 +47,7 @@ test-unit: ## Pass the tests that need no cluster
 e2e: bin/kubectl-ai ## Pass the end-to-end tests (needs `make host`)
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m -v ./test/e2e/...
 
-bench: bin/kubectl-ai bench-reload bench-distance bench-idle bench-start bench-create bench-promote ## Run every benchmark beside its peers
+bench: bin/kubectl-ai bench-reload bench-distance bench-idle bench-start bench-startup bench-create bench-promote ## Run every benchmark beside its peers
 
 bench-reload: bin/kubectl-ai ## Measure a save, a burst, a large file and the first sync beside kubectl cp and rsync over exec
 	$(GO) test -tags bench -count=1 -timeout 60m -run TestReload -v ./test/bench/...
@@ -66,6 +66,12 @@ bench-create: bin/kubectl-ai ## Measure a sandbox with GPUs until a pod runs, be
 
 bench-promote: bin/kubectl-ai ## Measure promotions beside kubectl apply, its applysets and diff, and Flux's library; requests by the audit log
 	$(GO) test -tags bench -count=1 -timeout 60m -run TestPromote -v ./test/bench/...
+
+bench-startup: bin/kubectl-ai ## Measure version, status and completion beside kubectl's own commands
+	$(GO) test -tags bench -count=1 -timeout 20m -run TestStartup -v ./test/bench/...
+
+size: bin/kubectl-ai ## List what is in the binary
+	@$(GO) test -tags bench -count=1 -run TestSize -v ./test/bench
 
 bench-start: ## Measure a forked start of Python beside a cold one; KUBECTL_AI_PRELOAD=torch names the modules
 	$(GO) test -run '^$$' -bench Start -v ./plugin/reload/python
