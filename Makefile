@@ -92,8 +92,9 @@ fuzz: ## Run every fuzz test for 20 s
 	  for t in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$f); do \
 	    $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime 20s ./$$(dirname $$f) || exit 1; done; done
 
-release: $(PACKED) ## Make archives for six platforms and fill krew/plugins/ai.yaml
-	$(GO) run ./krew/release -version $(VERSION) -out dist
+release: $(PACKED) ## Make the archives, sums, bill of materials and krew manifests of VERSION in dist/
+	$(GO) run ./krew/release -version $(VERSION) -out dist -platforms "$(PLATFORMS)"
+	$(GO) run ./krew/validate -archives dist dist/ai.yaml dist/ai-train.yaml
 
 clean: ## Remove what was built here
 	rm -rf bin dist $(PACKED)
