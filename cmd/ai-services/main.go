@@ -19,12 +19,13 @@ import (
 // services are the subcommands. Each reads its own flags, runs until ctx ends
 // and returns nil then.
 var services = map[string]func(ctx context.Context, args []string, logger *log.Logger) error{
-	"broker":  runBroker,
-	"drift":   runDrift,
-	"overlap": runOverlap,
-	"retrain": runRetrain,
-	"router":  runRouter,
-	"store":   runStore,
+	"broker":   runBroker,
+	"drift":    runDrift,
+	"overlap":  runOverlap,
+	"progress": runProgress,
+	"retrain":  runRetrain,
+	"router":   runRouter,
+	"store":    runStore,
 }
 
 // errUsage says that the command line was wrong; what was wrong is printed.

@@ -16,6 +16,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
+	"github.com/kubectl-ai/kubectl-ai/plugin/metric/trainer"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
@@ -34,6 +35,7 @@ type prepared struct {
 	spec     run.Spec
 	stage    string
 	who      string
+	endpoint *trainer.Identity // nil: code prints what it reports
 }
 
 // prepare finds the workload and the code, and brings what a run needs beside
@@ -62,7 +64,13 @@ func (o *RunOptions) prepare(ctx context.Context, f *Factory, t *target, r *runS
 		return nil, err
 	}
 	p.who = who(ctx, t.applier)
-	return p, t.applyBesides(ctx, f, besides, r)
+	if err := t.applyBesides(ctx, f, besides, r); err != nil {
+		return nil, err
+	}
+	if run.HasEndpoint(t.objects) {
+		p.endpoint, err = r.endpoint(ctx)
+	}
+	return p, err
 }
 
 // besides are the objects of the bundle that get no code and are no stage of
@@ -193,6 +201,9 @@ func (p *prepared) start(ctx context.Context, parameters map[string]string, matr
 		return r, err
 	}
 	tellContracts(p.t.project, targets)
+	if p.endpoint != nil {
+		r.ReportTo(targets)
+	}
 	chosen, _, err := carrier.Choose(ctx, p.carriers, p.code, targets)
 	if err != nil {
 		return r, err
@@ -231,6 +242,11 @@ func (p *prepared) make(ctx context.Context, r *run.Record, owner metav1.OwnerRe
 		}
 		if err != nil {
 			return fmt.Errorf("write the code: %w", err)
+		}
+	}
+	if r.Endpoint {
+		if err := p.store.Admit(ctx, r, owner, p.endpoint); err != nil {
+			return err
 		}
 	}
 	run.Own(job, owner)

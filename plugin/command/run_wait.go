@@ -165,6 +165,9 @@ func (w *watcher) run(ctx context.Context) (run.Record, error) {
 			}
 			w.recorded = time.Now()
 			w.tell(now)
+			if now.Endpoint && !now.Done() && now.Said.After(w.record.Said) && w.record.ID != "" {
+				w.progress.Note("run %s%s", w.id, advance(now, time.Now()))
+			}
 			w.record = now
 		}
 		if w.follow {

@@ -57,4 +57,13 @@ was made.`,
 		Next: From(func(e *run.DamagedError) string { return "kubectl delete " + e.Object }),
 		Long: "The record of the run cannot be read: something else changed it. Other runs are not concerned.",
 	},
+	{
+		ID: "RUN-008", Exit: ExitPrecondition, Match: As[*run.EndpointError](),
+		Next: From(func(e *run.EndpointError) string {
+			return "kubectl describe pods -n " + e.Namespace + " -l app.kubernetes.io/name=progress"
+		}),
+		Long: `The bundle has the component progress: code reports to its server, which makes a
+certificate when it starts for the first time. A run would not find it, so none was
+made. Without the component, code reports by printing lines of metrics.`,
+	},
 }

@@ -76,6 +76,9 @@ type Record struct {
 	Images     []Image           `json:"images,omitempty"`
 	Nodes      []string          `json:"nodes,omitempty"` // that ranks ran on
 
+	// Endpoint: its code may report by the progress endpoint too.
+	Endpoint bool `json:"endpoint,omitempty"`
+
 	Phase  apply.Phase `json:"phase"`
 	Reason string      `json:"reason,omitempty"` // why it waits, or failed
 	// Created is when the run was asked for, Started when its ranks were let
@@ -99,7 +102,8 @@ type Record struct {
 	Report   *Report `json:"report,omitempty"`   // of a validation
 	Exported string  `json:"exported,omitempty"` // MLflow's ID of the run
 
-	// Read is up to when the log of each rank was read, by pod UID and container.
+	// Read is up to when the log of each rank was read, by pod UID and
+	// container, and what it reported otherwise, by ConfigMap.
 	Read map[string]time.Time `json:"read,omitempty"`
 }
 

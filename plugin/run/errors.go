@@ -69,3 +69,11 @@ type MatrixError struct {
 func (e *MatrixError) Error() string {
 	return fmt.Sprintf("%d of %d runs of matrix %s did not end well: %s", len(e.Failed), e.Of, e.Matrix, strings.Join(e.Failed, ", "))
 }
+
+// EndpointError says that the bundle brings the progress endpoint and its
+// server has not started.
+type EndpointError struct{ Namespace string }
+
+func (e *EndpointError) Error() string {
+	return fmt.Sprintf("the progress endpoint of namespace %s has not started, and its runs are to report by it", e.Namespace)
+}

@@ -267,6 +267,11 @@ func (s *Store) readLogs(ctx context.Context, r *Record, pods []*corev1.Pod, met
 			}
 		}
 	}
+	if r.Endpoint {
+		if err := s.readReports(ctx, r, read, metrics); err != nil {
+			return err
+		}
+	}
 	if len(read) > 0 {
 		r.Read = read
 	}

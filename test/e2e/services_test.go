@@ -186,7 +186,7 @@ spec:
 		kubectl(t, sandboxName, "rollout", "status", "-n", servicesNamespace, "deployment/"+name, "--timeout=60s")
 	}
 	for _, pod := range []string{"stream", "storage", "route"} {
-		remember(t, pod, "idle")
+		remember(t, servicesNamespace, pod, "idle")
 	}
 	t.Run("Bridge", testBridge)
 	t.Run("Stream", testStream)
@@ -197,9 +197,9 @@ spec:
 
 // remember logs what a service's process holds of memory, now and at most so
 // far, and holds it against the catalogue.
-func remember(t *testing.T, app, when string) {
+func remember(t *testing.T, ns, app, when string) {
 	t.Helper()
-	uid := kubectl(t, sandboxName, "get", "pods", "-n", servicesNamespace, "-l", "app.kubernetes.io/name="+app, "-o", "jsonpath={.items[0].metadata.uid} {.items[0].spec.nodeName}")
+	uid := kubectl(t, sandboxName, "get", "pods", "-n", ns, "-l", "app.kubernetes.io/name="+app, "-o", "jsonpath={.items[0].metadata.uid} {.items[0].spec.nodeName}")
 	id, node, _ := strings.Cut(uid, " ")
 	const script = `for p in /proc/[0-9]*; do grep -qs "$1" $p/cgroup && grep -qs ^Name:.ai-services $p/status && grep -E "VmRSS|VmHWM" $p/status; done; true`
 	out, err := exec.CommandContext(t.Context(), "docker", "exec", node, "sh", "-c", script, "-", strings.ReplaceAll(id, "-", ".")).Output()
@@ -327,7 +327,7 @@ func testStream(t *testing.T) {
 		t.Errorf("of 500 messages the members got %d and %d", one, two)
 	}
 	t.Logf("1,000 messages; of the last 500 the members got %d and %d", one, two)
-	remember(t, "stream", "after 2,000 messages")
+	remember(t, servicesNamespace, "stream", "after 2,000 messages")
 }
 
 func partitionsOf(c *kgo.Client) (n int) {
@@ -440,7 +440,7 @@ func testStorage(t *testing.T) {
 		}
 	}
 	check()
-	remember(t, "storage", "after 42 requests")
+	remember(t, servicesNamespace, "storage", "after 42 requests")
 	before := kubectl(t, sandboxName, "get", "pods", "-n", servicesNamespace, "-l", "app.kubernetes.io/name=storage", "-o", "name")
 	kubectl(t, sandboxName, "delete", "-n", servicesNamespace, strings.TrimSpace(before), "--grace-period=0", "--force")
 	kubectl(t, sandboxName, "rollout", "status", "-n", servicesNamespace, "deployment/storage", "--timeout=60s")
@@ -511,7 +511,7 @@ func testRoute(t *testing.T) {
 	if got["serve"] < 895 || got["serve"] > 905 || got["serve"]+got["serve-canary"] != 1000 {
 		t.Errorf("got %v", got)
 	}
-	remember(t, "route", "after 1,000 requests")
+	remember(t, servicesNamespace, "route", "after 1,000 requests")
 	response, err := http.Get("http://" + door(t, "route", "http") + "/metrics")
 	if err != nil {
 		t.Fatal(err)
