@@ -5,13 +5,16 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // cloud credentials, as kubectl has them
 	"k8s.io/klog/v2"
 
@@ -43,13 +46,37 @@ func main() {
 	klog.SetLogger(logr.Discard())
 
 	streams := term.System()
-	root := command.NewRoot(streams, payload.FS(), version)
-	if name := filepath.Base(os.Args[0]); strings.HasPrefix(name, "kubectl_complete-ai") {
-		root.SetArgs(append([]string{"__complete"}, os.Args[1:]...))
+	streams.Called = term.CalledAs(os.Args[0], os.Getenv("_"))
+	args := append(streams.Called.Args, os.Args[1:]...)
+	if command.Completes(args) {
+		streams = quiet(streams, cancel)
 	}
+	root := command.NewRoot(streams, payload.FS(), version)
+	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = explain.Interrupted
 	}
-	os.Exit(explain.Print(streams.ErrOut, err))
+	os.Exit(explain.Print(streams.Voice(), err))
+}
+
+// completionTime is how long the shell waits for names of what is on a
+// cluster. A person who pressed TAB has given up by then.
+const completionTime = 2 * time.Second
+
+// quiet is for completion: nothing but names is printed, not even by the
+// programs that a kubeconfig has for credentials, and it ends in time whatever
+// hangs. Without an answer the shell offers nothing, and no files either.
+func quiet(streams term.Streams, cancel context.CancelCauseFunc) term.Streams {
+	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
+		os.Stderr, os.Stdin = null, null
+	}
+	streams.ErrOut, streams.In = io.Discard, strings.NewReader("")
+	out := os.Stdout
+	time.AfterFunc(completionTime, func() {
+		_, _ = fmt.Fprintf(out, ":%d\n", cobra.ShellCompDirectiveNoFileComp)
+		os.Exit(0)
+	})
+	time.AfterFunc(completionTime*9/10, func() { cancel(context.DeadlineExceeded) })
+	return streams
 }

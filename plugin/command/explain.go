@@ -32,7 +32,7 @@ func newCmdExplain(f *Factory) *cobra.Command {
 			if !ok {
 				return explain.Usagef("no error has the ID %q\nsee: kubectl ai explain", args[0])
 			}
-			_, _ = fmt.Fprintf(f.Streams.Out, "%s (exit code %d)\n\n%s\n", e.ID, e.Exit, e.Long)
+			_, _ = fmt.Fprintf(f.Streams.Out, "%s (exit code %d)\n\n%s\n", e.ID, e.Exit, f.Streams.Called.Say(e.Long))
 			return nil
 		},
 	}

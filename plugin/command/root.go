@@ -2,12 +2,15 @@ package command
 
 import (
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/setup"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 )
 
@@ -35,7 +38,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		SuggestionsMinimumDistance: 2,
 		SilenceUsage:               true,
 		SilenceErrors:              true,
-		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl ai"},
+		Annotations:                map[string]string{cobra.CommandDisplayNameAnnotation: streams.Called.Name()},
 		Args:                       cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -43,6 +46,9 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 			}
 			return unknownVerb(cmd, args[0])
 		},
+	}
+	if streams.Called.File != "" {
+		root.Use = streams.Called.File // what scripts for shells complete
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
@@ -57,6 +63,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		NewCmdSandbox(f),
 		NewCmdDemo(f),
 		NewCmdDoctor(f),
+		NewCmdSetup(f),
 		NewCmdDev(f),
 		NewCmdRun(f),
 		NewCmdRuns(f),
@@ -88,7 +95,18 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		newCmdExplain(f),
 		newCmdVersion(f),
 	)
+	root.InitDefaultHelpCmd() // a link may be named after it
+	rename(root, streams.Called)
 	return root
+}
+
+// rename makes help name the program as the user called it.
+func rename(cmd *cobra.Command, called term.Called) {
+	cmd.Short, cmd.Long, cmd.Example = called.Say(cmd.Short), called.Say(cmd.Long), called.Say(cmd.Example)
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage = called.Say(flag.Usage) })
+	for _, verb := range cmd.Commands() {
+		rename(verb, called)
+	}
 }
 
 // addConnectionFlag offers one of kubectl's connection flags on every verb.
@@ -103,13 +121,19 @@ func addConnectionFlag(root *cobra.Command, f *Factory, name string) {
 // unknownVerb explains a word that is no verb. A sentence is most likely
 // meant for the plugin of the same name that talks to a language model.
 func unknownVerb(cmd *cobra.Command, word string) error {
-	if strings.ContainsAny(word, " ?") {
-		return explain.Usagef("%q looks like a prompt for GoogleCloudPlatform/kubectl-ai, another plugin of this name; this one has no chat\nsee: %s --help", word, cmd.CommandPath())
+	if near := cmd.SuggestionsFor(word); len(near) > 0 && !strings.ContainsAny(word, " ?") {
+		return explain.Usagef("unknown command %q: did you mean %s?\nsee: %s --help", word, strings.Join(near, ", "), cmd.CommandPath())
 	}
-	if near := cmd.SuggestionsFor(word); len(near) > 0 {
-		return explain.Usagef("unknown command %q: did you mean %s?", word, strings.Join(near, ", "))
+	if cmd.HasParent() {
+		return explain.Usagef("unknown command %q\nsee: %s --help", word, cmd.CommandPath())
 	}
-	return explain.Usagef("unknown command %q\nsee: %s --help", word, cmd.CommandPath())
+	found := "not found on PATH"
+	if m, err := setup.ThisMachine(os.Args[0], cmd.Root().Name()); err == nil {
+		if path, _ := m.Foreign(); path != "" {
+			found = "found at " + path
+		}
+	}
+	return explain.Usagef("unknown command %q looks like a prompt for GoogleCloudPlatform/kubectl-ai (%s), another plugin of this name; this one has no chat\nsee: %s --help", word, found, cmd.CommandPath())
 }
 
 // noArgs refuses arguments with the exit code for usage.

@@ -9,6 +9,7 @@ var catalogues = [][]Entry{
 	runEntries,
 	driftEntries,
 	projectEntries,
+	setupEntries,
 	sandboxEntries,
 	nodeimageEntries,
 	gpuEntries,

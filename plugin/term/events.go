@@ -30,6 +30,7 @@ func (s Streams) Emit(e Event) {
 	if !s.Events {
 		return
 	}
+	e.Message, e.Next = s.Called.Say(e.Message), s.Called.Say(e.Next)
 	e.APIVersion, e.Time = eventVersion, time.Now().UTC()
 	if line, err := json.Marshal(e); err == nil {
 		_, _ = fmt.Fprintf(s.ErrOut, "%s\n", line)

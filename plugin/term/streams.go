@@ -27,6 +27,8 @@ type Streams struct {
 	genericiooptions.IOStreams
 	// Events makes talk JSON lines (Event) in place of words.
 	Events bool
+	// Called is how the user called this program.
+	Called Called
 }
 
 // System returns the streams of this process.
@@ -69,7 +71,7 @@ func (s Streams) Talk(format string, args ...any) {
 		s.Emit(Event{Kind: "Note", Message: strings.TrimSpace(fmt.Sprintf(format, args...))})
 		return
 	}
-	_, _ = fmt.Fprintf(s.ErrOut, format+"\n", args...)
+	_, _ = fmt.Fprintf(s.Voice(), format+"\n", args...)
 }
 
 // Confirm asks a yes/no question and returns nil on yes, ErrDeclined on no
