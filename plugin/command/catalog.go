@@ -114,7 +114,6 @@ and production elsewhere. Changes nothing.`,
 	addOutput(cmd, &o.Output)
 	addCluster(cmd, &o.Cluster)
 	cmd.Flags().StringVarP(&o.Environment, "environment", "e", "", "environment of the bundle whose cluster is asked")
-	completeEnvironments(cmd, "environment")
 	return cmd
 }
 

@@ -80,7 +80,6 @@ Exit codes: 0 done, 2 usage, 5 with --exit-code when something differs.`,
 	cmd.Flags().IntSliceVar(&o.Releases, "releases", nil, "numbers of two releases, such as 3,4")
 	cmd.Flags().BoolVar(&o.Unexpected, "unexpected", false, "with --between: only what environments should not differ in")
 	cmd.Flags().BoolVar(&o.ExitCode, "exit-code", false, "exit 5 when something differs")
-	completeEnvironments(cmd, "between")
 	addOutput(cmd, &o.Output)
 	return cmd
 }

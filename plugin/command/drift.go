@@ -87,7 +87,6 @@ requests to say or nothing that measures.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle where the model is served")
-	completeEnvironments(cmd, "environment")
 	addCluster(cmd, &o.Cluster)
 	flags.StringVar(&o.Metrics, "metrics", "", "file with the served model's metrics, - for standard input, instead of a cluster")
 	flags.StringVar(&o.Reference, "reference", "", "file with the reference to compare these with")

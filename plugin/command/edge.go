@@ -85,7 +85,6 @@ a device. No cluster is asked. A folder of an earlier run is replaced.`,
 	cmd.Flags().StringVar(&o.Model, "model", "", "file of the model")
 	cmd.Flags().StringVar(&o.Into, "into", "", "folder that gets NAME/ and NAME.tar.gz, or oci://registry/name:tag")
 	cmd.Flags().StringVarP(&o.Environment, "environment", "e", project.Production, "environment whose overlay says what is started")
-	completeEnvironments(cmd, "environment")
 	return cmd
 }
 

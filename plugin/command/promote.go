@@ -125,7 +125,6 @@ ran out.`,
 	}
 	o.addFlags(cmd)
 	cmd.Flags().StringVar(&o.From, "from", "", "environment whose current release is promoted, its code and images as they are there, instead of the code here")
-	completeEnvironments(cmd, "from")
 	cmd.Flags().BoolVar(&o.Rerun, "rerun", false, "run finished Jobs of the bundle again")
 	cmd.Flags().StringVar(&o.Until, "until", string(apply.UntilStarted), "what to wait for: started (all ranks are ready), complete (what ends by itself has ended well) or metric (the code has reported every metric of kubectl-ai.yaml that has a threshold, and meets it)")
 	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "bring the current release back when the new one does not come up; after a first release, remove what it made but what may hold data")
@@ -160,37 +159,10 @@ func (o *PromotionOptions) addFlags(cmd *cobra.Command) {
 // addCluster adds the flag that chooses among the clusters of an environment.
 func addCluster(cmd *cobra.Command, names *[]string) {
 	cmd.Flags().StringArrayVar(names, "cluster", nil, "name of one of the environment's clusters; may be repeated (default: all, where that can be)")
-	_ = cmd.RegisterFlagCompletionFunc("cluster", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		p, err := project.Load(dirArg(args))
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var out []string
-		for _, c := range p.Environments[cmd.Flag("to").Value.String()].Clusters {
-			out = append(out, c.Name)
-		}
-		return out, cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 func addEnvironment(cmd *cobra.Command, to *string) {
 	cmd.Flags().StringVar(to, "to", "", "environment of the bundle, such as production")
-	completeEnvironments(cmd, "to")
-}
-
-// completeEnvironments completes a flag with the environments of the bundle.
-func completeEnvironments(cmd *cobra.Command, flag string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		p, err := project.Load(dirArg(args))
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var names []string
-		for name := range p.Environments {
-			names = append(names, name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 // Validate checks the flags, all of them.

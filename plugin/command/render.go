@@ -55,7 +55,6 @@ images by digest and the names of the runs.`,
 	addOutput(cmd, &output)
 	cmd.Flags().Lookup("output").Usage = "output format: json, yaml or name (default: YAML documents)"
 	cmd.Flags().StringVarP(&environment, "environment", "e", project.Sandbox, "environment of the bundle")
-	completeEnvironments(cmd, "environment")
 	return cmd
 }
 

@@ -94,9 +94,11 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 		NewCmdServices(f),
 		newCmdExplain(f),
 		newCmdVersion(f),
+		NewCmdCompletion(f),
 	)
 	root.InitDefaultHelpCmd() // a link may be named after it
 	rename(root, streams.Called)
+	addCompletion(f, root)
 	return root
 }
 

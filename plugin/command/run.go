@@ -87,7 +87,6 @@ Exit codes: 0 it was let go or waits; with --wait, all ended well. 1 one did not
 	cmd.Flags().StringArrayVar(&o.Matrix, "matrix", nil, "KEY=A,B: a run for each value; may be repeated, for each combination")
 	cmd.Flags().IntVar(&o.MaxParallel, "max-parallel", 1, "with --matrix: how many runs at once")
 	cmd.Flags().BoolVar(&o.Wait, "wait", false, "wait until the run has ended (always with --matrix)")
-	completeWords(cmd, "stage", stages...)
 	addEvents(cmd, f)
 	return cmd
 }
@@ -95,7 +94,6 @@ Exit codes: 0 it was let go or waits; with --wait, all ended well. 1 one did not
 // addFlags adds those that validate has too.
 func (o *RunOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle that it runs in")
-	completeEnvironments(cmd, "environment")
 	cmd.Flags().IntVar(&o.Ranks, "ranks", 0, "how many ranks (default: as the bundle says)")
 	cmd.Flags().IntVar(&o.GPUs, "gpus", -1, "how many GPUs each rank gets (default: as the bundle says)")
 	cmd.Flags().StringArrayVar(&o.Set, "set", nil, "KEY=VALUE: a variable of the containers that run the code; may be repeated")

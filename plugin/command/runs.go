@@ -44,33 +44,10 @@ func NewCmdRuns(f *Factory) *cobra.Command {
 
 func (o *RunsOptions) addFlags(cmd *cobra.Command, f *Factory) {
 	cmd.Flags().StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle that the runs are in")
-	completeEnvironments(cmd, "environment")
 	addOutput(cmd, &o.Output)
 	if cmd.Flags().Lookup("dir") == nil && cmd.Use != "list [DIR]" {
 		cmd.Flags().StringVar(&o.Dir, "dir", ".", "folder of the bundle")
-		cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			return o.complete(cmd.Context(), f, args), cobra.ShellCompDirectiveNoFileComp
-		}
 	}
-}
-
-// complete lists IDs of runs that are not among the arguments yet.
-func (o *RunsOptions) complete(ctx context.Context, f *Factory, args []string) []string {
-	r, err := o.open(ctx, f)
-	if err != nil {
-		return nil
-	}
-	records, _, err := r.store.List(ctx, r.project)
-	if err != nil {
-		return nil
-	}
-	var out []string
-	for _, record := range slices.Backward(records) {
-		if !slices.Contains(args, record.ID) {
-			out = append(out, record.ID+"\t"+record.Stage+", "+string(record.Phase))
-		}
-	}
-	return out
 }
 
 // open finds the runs. What only looks needs no permission for a cluster that

@@ -95,25 +95,9 @@ func (s *sandboxes) sharesRegistry(ctx context.Context, mark cluster.Mark, count
 	}), err
 }
 
-// addSandboxName offers --name with completion.
-func addSandboxName(cmd *cobra.Command, f *Factory, name *string) {
+// addSandboxName offers --name.
+func addSandboxName(cmd *cobra.Command, _ *Factory, name *string) {
 	cmd.Flags().StringVar(name, "name", cluster.DefaultName, "name of the sandbox; its context is kind-NAME")
-	// The flag was just defined, so this cannot fail.
-	_ = cmd.RegisterFlagCompletionFunc("name", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		m, err := cluster.Open(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		all, err := m.List(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var names []string
-		for _, c := range all {
-			names = append(names, c.Name)
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	})
 }
 
 // completeWords completes a flag with fixed words.

@@ -90,7 +90,6 @@ when it finds room now. Nothing else is changed.`,
 		},
 	}
 	cmd.Flags().StringVarP(&o.Environment, "environment", "e", "sandbox", "environment of the bundle that is looked at")
-	completeEnvironments(cmd, "environment")
 	addOutput(cmd, &o.Output)
 	return cmd
 }

@@ -11,6 +11,9 @@ var setupEntries = []Entry{
 	{
 		ID: "SET-001", Exit: ExitPrecondition, Match: As[*setup.NoFolderError](),
 		Next: From(func(e *setup.NoFolderError) string {
+			if e.Asked {
+				return "make your home folder writable, or name another folder: --dir FOLDER of setup, XDG_DATA_HOME for completion"
+			}
 			return fmt.Sprintf("kubectl ai setup --dir FOLDER, one that you may write to, and put it on PATH; or have it done for all: sudo ln -s %s /usr/local/bin/kubectl_complete-%s", e.Program, afterDash(e.Program))
 		}),
 		Long: `kubectl finds plugins and their completion in the folders of PATH. None of them may be
@@ -20,8 +23,8 @@ or something else has that name. --dir names a folder of your choice.`,
 	{
 		ID: "SET-002", Exit: ExitPrecondition, Match: As[*setup.TakenError](),
 		Next: Text("look at the files, and move them away or choose another folder with --dir"),
-		Long: `A file has the name that a link of this program needs, and does not lead to this program.
-It is left as it is. An own script kubectl_complete-ai that calls this program does the
+		Long: `A file has the name that a link or a script of this program needs, and is not of this
+program. It is left as it is. An own script kubectl_complete-ai that calls this program does the
 same as the link; nothing else is needed then.`,
 	},
 	{

@@ -8,15 +8,19 @@ import (
 
 var errNotAFolder = errors.New("not a folder")
 
-// NoFolderError says that links can be written nowhere where kubectl would
-// find them.
+// NoFolderError says that files can be made nowhere where kubectl, or the
+// shell, would find them.
 type NoFolderError struct {
 	Program string
 	Folder  string // that would have been made
 	Err     error
+	Asked   bool // Folder is the only one that serves
 }
 
 func (e *NoFolderError) Error() string {
+	if e.Asked {
+		return fmt.Sprintf("no file can be made in %s: %v", e.Folder, e.Err)
+	}
 	return fmt.Sprintf("no folder of PATH can be written to, nor can ~/.local/bin: %v", e.Err)
 }
 
@@ -27,7 +31,7 @@ func (e *NoFolderError) Unwrap() error { return e.Err }
 type TakenError struct{ Paths []string }
 
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("%s: there already, and no link of this program; nothing was written", strings.Join(e.Paths, ", "))
+	return fmt.Sprintf("%s: there already, and not of this program; nothing was changed", strings.Join(e.Paths, ", "))
 }
 
 // ForeignError says that another plugin of this name comes first on PATH.

@@ -55,7 +55,7 @@ func (m *Machine) Plan(dir string, verbs []string) (p Plan, err error) {
 	} else if dir, err = filepath.Abs(dir); err != nil {
 		return p, err
 	} else if err := canMake(dir); err != nil {
-		return p, &NoFolderError{m.Program, dir, err}
+		return p, &NoFolderError{m.Program, dir, err, true}
 	}
 	p = Plan{Folder: dir, OnPath: m.onPath(dir), machine: m}
 	var taken []string
@@ -148,7 +148,7 @@ func (m *Machine) Own(dir string) []Link {
 // cannot be made, those before it are removed again.
 func (p Plan) Write() (written []Link, err error) {
 	if err := os.MkdirAll(p.Folder, 0o755); err != nil {
-		return nil, &NoFolderError{p.machine.Program, p.Folder, err}
+		return nil, &NoFolderError{p.machine.Program, p.Folder, err, true}
 	}
 	defer func() {
 		if err != nil {
