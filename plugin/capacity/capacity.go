@@ -136,18 +136,25 @@ func subtract(from, what corev1.ResourceList) {
 	}
 }
 
-// Accepts leaves out nodes that the pods of a gang would not go to. A taint
-// named like a device that the pod wants is tolerated: clusters that taint so
-// add the toleration at admission (ExtendedResourceToleration).
+// Accepts leaves out nodes that the pods of a gang would not go to.
 func Accepts(node *corev1.Node, g Gang) bool {
+	because, _ := Refuses(node, g)
+	return because == ""
+}
+
+// Refuses says why the pods of a gang would not go to a node, "" where they
+// would, and which taint it is where it is one. A taint named like a device
+// that the pod wants is tolerated: clusters that taint so add the toleration at
+// admission (ExtendedResourceToleration).
+func Refuses(node *corev1.Node, g Gang) (because string, taint *corev1.Taint) {
 	if node.Spec.Unschedulable {
-		return false
+		return "cordoned", nil
 	}
 	if g.Spec.NodeName != "" && g.Spec.NodeName != node.Name {
-		return false
+		return "not the node that nodeName names", nil
 	}
 	if ok, err := nodeaffinity.NewRequiredNodeAffinity(g.Spec.NodeSelector, g.Spec.Affinity).Match(node); err != nil || !ok {
-		return false
+		return "labels do not match the node selector or affinity", nil
 	}
 	for i := range node.Spec.Taints {
 		taint := &node.Spec.Taints[i]
@@ -155,10 +162,10 @@ func Accepts(node *corev1.Node, g Gang) bool {
 			continue
 		}
 		if !slices.ContainsFunc(g.Spec.Tolerations, func(t corev1.Toleration) bool { return t.ToleratesTaint(klog.Logger{}, taint, true) }) {
-			return false
+			return "taint", taint
 		}
 	}
-	return true
+	return "", nil
 }
 
 // stale says whether a taint reports a condition that is over. The node

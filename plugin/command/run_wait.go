@@ -114,12 +114,18 @@ func breathe(ctx context.Context) error {
 }
 
 // wait follows a run to its end. It returns a *run.FailedError when that was
-// not a good one, and says how to come back when it is interrupted.
+// not a good one, a *run.UnfinishedError when the time of ctx was up before, and
+// says how to come back when it is interrupted.
 func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
 	w := &watcher{runSet: r, id: id, followed: map[string]bool{}, toldOf: map[apply.Phase]bool{}}
 	record, err := w.run(ctx)
 	w.followers.Wait()
 	if ctx.Err() != nil {
+		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) && record.ID != "" {
+			unfinished := &run.UnfinishedError{Record: record}
+			unfinished.Cause, unfinished.Next = r.because(ctx, record)
+			return record, unfinished
+		}
 		r.f.Streams.Talk("detached: run %s goes on; kubectl ai runs wait %[1]s follows it again, runs show %[1]s shows it", id)
 		return record, context.Cause(ctx)
 	}
@@ -128,7 +134,9 @@ func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
 	}
 	record = r.export(ctx, record)
 	if record.Phase != apply.Complete {
-		return record, &run.FailedError{Record: record}
+		failed := &run.FailedError{Record: record}
+		failed.Cause, failed.Next = r.because(ctx, record)
+		return record, failed
 	}
 	return record, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -232,6 +233,7 @@ func (r *runSet) named(ctx context.Context, ids []string) ([]run.Record, error) 
 func newCmdRunsWait(f *Factory) *cobra.Command {
 	o := &RunsOptions{}
 	var follow bool
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "wait ID",
 		Short: "Wait with a run again: let it go when there is room, follow it to its end",
@@ -239,11 +241,15 @@ func newCmdRunsWait(f *Factory) *cobra.Command {
 there is some, what rank 0 says is shown from its beginning, and the record is
 completed at the end.
 
-Exit codes: 0 it ended well, 1 it did not, 130 Ctrl-C, which leaves it as it is.`,
+Exit codes: 0 it ended well, 1 it did not, 124 --timeout ran out, 130 Ctrl-C; both
+leave it as it is.`,
 		Args: oneRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(o.Output); err != nil {
 				return err
+			}
+			if timeout < 0 {
+				return explain.Usagef("--timeout %v: more than 0, please", timeout)
 			}
 			r, err := o.open(cmd.Context(), f)
 			if err != nil {
@@ -253,7 +259,13 @@ Exit codes: 0 it ended well, 1 it did not, 130 Ctrl-C, which leaves it as it is.
 				r.said = f.Streams.ErrOut
 			}
 			r.follow = follow
-			record, err := r.wait(cmd.Context(), args[0])
+			ctx := cmd.Context()
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, timeout)
+				defer cancel()
+			}
+			record, err := r.wait(ctx, args[0])
 			if record.ID == "" {
 				return err
 			}
@@ -262,6 +274,7 @@ Exit codes: 0 it ended well, 1 it did not, 130 Ctrl-C, which leaves it as it is.
 	}
 	o.addFlags(cmd, f)
 	cmd.Flags().BoolVar(&follow, "follow", true, "show what rank 0 says")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait, such as 10m; the run goes on (default: as long as it takes)")
 	o.allow.addFlag(cmd)
 	return cmd
 }

@@ -16,9 +16,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
+	"github.com/kubectl-ai/kubectl-ai/plugin/run/admit"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run/why"
 )
 
@@ -70,13 +70,6 @@ what the exit code means, and the end of what was said. Nothing is changed.`,
 
 // why explains a run, or a pod where there is no run of that ID.
 func (r *runSet) why(ctx context.Context, name string) (why.Explanation, error) {
-	seen, blind, err := r.queue.See(ctx)
-	if err != nil {
-		return why.Explanation{}, err
-	}
-	if blind != nil {
-		r.f.Streams.Talk("who holds what cannot be told: %v", blind)
-	}
 	record, err := r.store.Get(ctx, name)
 	var none *run.NotFoundError
 	if errors.As(err, &none) {
@@ -87,8 +80,12 @@ func (r *runSet) why(ctx context.Context, name string) (why.Explanation, error) 
 		case podErr != nil:
 			return why.Explanation{}, fmt.Errorf("read pod %s: %w", name, podErr)
 		}
-		e := why.Pod(pod, seen)
-		e.Log = r.lastWords(ctx, pod.Name, "", e)
+		seen, err := r.see(ctx)
+		if err != nil {
+			return why.Explanation{}, err
+		}
+		e := why.Pod(pod, seen, r.events(ctx))
+		e.Hear(r.lastWords(ctx, e.Failed()))
 		return e, nil
 	}
 	if err != nil {
@@ -97,28 +94,74 @@ func (r *runSet) why(ctx context.Context, name string) (why.Explanation, error) 
 	if record, err = r.refresh(ctx, record); err != nil {
 		return why.Explanation{}, err
 	}
+	return r.whyRun(ctx, record)
+}
+
+// whyRun explains a run whose record is up to date.
+func (r *runSet) whyRun(ctx context.Context, record run.Record) (why.Explanation, error) {
+	seen, err := r.see(ctx)
+	if err != nil {
+		return why.Explanation{}, err
+	}
 	live, err := r.store.Look(ctx, &record)
 	if err != nil {
 		return why.Explanation{}, err
 	}
-	e := why.Run(record, live, seen)
-	if record.Phase == apply.Failed && len(record.Exits) > 0 {
-		e.Log = r.lastWords(ctx, record.Exits[0].Pod, record.Exits[0].Container, e)
-	}
+	e := why.Run(record, live, seen, r.events(ctx))
+	e.Hear(r.lastWords(ctx, e.Failed()))
 	return e, nil
 }
 
-// lastLines is how much of a log fits on a screen beside the rest.
-const lastLines = 8
+// see reads what nodes, quotas and others hold, as far as that may be read.
+func (r *runSet) see(ctx context.Context) (admit.Seen, error) {
+	seen, blind, err := r.queue.See(ctx)
+	if blind != nil {
+		r.f.Streams.Talk("who holds what cannot be told: %v", blind)
+	}
+	return seen, err
+}
 
-// lastWords is the end of a container's log, where it failed; none where it
-// cannot be read.
-func (r *runSet) lastWords(ctx context.Context, pod, container string, e why.Explanation) []string {
-	if e.Causes[0].Kind != why.KindExit && e.Causes[0].Kind != why.KindMemory {
+// events are what was said of late in the namespace. They are extra: none
+// where they may not be read.
+func (r *runSet) events(ctx context.Context) []corev1.Event {
+	list, err := r.client.CoreV1().Events(r.namespace).List(ctx, metav1.ListOptions{FieldSelector: "type=" + corev1.EventTypeWarning})
+	if err != nil {
 		return nil
 	}
-	lines := int64(lastLines)
-	log, err := r.client.CoreV1().Pods(r.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container, TailLines: &lines}).Stream(ctx)
+	killing, err := r.client.CoreV1().Events(r.namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=Killing"})
+	if err != nil {
+		return list.Items
+	}
+	return append(list.Items, killing.Items...)
+}
+
+// because says in a line why a run is as it is, and what helps; "" where that
+// is not known. The context of whoever waited may be over.
+func (r *runSet) because(ctx context.Context, record run.Record) (cause, next string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askingWhy)
+	defer cancel()
+	e, err := r.whyRun(ctx, record)
+	if err != nil || e.Causes[0].Kind == why.KindNothing {
+		return "", ""
+	}
+	return e.Causes[0].Message, e.Causes[0].Next
+}
+
+const (
+	// askingWhy bounds what an error waits for its cause. Chosen.
+	askingWhy = 10 * time.Second
+	// heardLines is how much of a log is searched for what it ended of. Chosen.
+	heardLines = int64(60)
+)
+
+// lastWords is the end of the log of a container that failed; none where it
+// cannot be read.
+func (r *runSet) lastWords(ctx context.Context, failed *why.Failed) []string {
+	if failed == nil {
+		return nil
+	}
+	lines := heardLines
+	log, err := r.client.CoreV1().Pods(r.namespace).GetLogs(failed.Pod, &corev1.PodLogOptions{Container: failed.Container, Previous: failed.Previous, TailLines: &lines}).Stream(ctx)
 	if err != nil {
 		return nil
 	}

@@ -39,8 +39,17 @@ was made.`,
 	},
 	{
 		ID: "RUN-003", Exit: ExitFailed, Match: As[*run.FailedError](),
-		Next: From(func(e *run.FailedError) string { return "kubectl ai why " + e.Record.ID }),
-		Long: "The Job of the run failed, or was deleted before it ended. The record keeps how its containers ended; their logs stay until the run is deleted.",
+		Cause: From(func(e *run.FailedError) string { return e.Cause }),
+		Next:  From(func(e *run.FailedError) string { return andWhy(e.Next, e.Record.ID) }),
+		Long:  "The Job of the run failed, or was deleted before it ended. The record keeps how its containers ended; their logs stay until the run is deleted.",
+	},
+	{
+		ID: "RUN-008", Exit: ExitTimeout, Match: As[*run.UnfinishedError](),
+		Cause: From(func(e *run.UnfinishedError) string { return e.Cause }),
+		Next:  From(func(e *run.UnfinishedError) string { return andWhy(e.Next, e.Record.ID) }),
+		Long: `The time given by --timeout ran out before the run ended. The run goes on, or goes on
+waiting, as it is: kubectl ai runs wait ID follows it again, and kubectl ai why ID says
+what stands in its way.`,
 	},
 	{
 		ID: "RUN-004", Exit: ExitFailed, Match: As[*run.MatrixError](),
@@ -66,4 +75,13 @@ was made.`,
 certificate when it starts for the first time. A run would not find it, so none was
 made. Without the component, code reports by printing lines of metrics.`,
 	},
+}
+
+// andWhy is what helps a run, and how to see more.
+func andWhy(next, id string) string {
+	why := "kubectl ai why " + id
+	if next == "" {
+		return why
+	}
+	return next + "\n" + why + " says more"
 }

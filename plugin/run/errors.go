@@ -48,13 +48,28 @@ func (e *StageError) Error() string {
 	return fmt.Sprintf("no Job or CronJob of the bundle has the label %s: %s", StageLabel, e.Stage)
 }
 
-// FailedError says that a run did not end well.
-type FailedError struct{ Record Record }
+// FailedError says that a run did not end well. Cause and Next are what is
+// known of why and what helps, "" where nothing is.
+type FailedError struct {
+	Record      Record
+	Cause, Next string
+}
 
-func (e *FailedError) Error() string {
-	s := fmt.Sprintf("run %s: %s", e.Record.ID, strings.ToLower(string(e.Record.Phase)))
-	if e.Record.Reason != "" {
-		s += ": " + e.Record.Reason
+func (e *FailedError) Error() string { return stands(e.Record) }
+
+// UnfinishedError says that a run has not ended in the time that somebody
+// waited for it. It goes on. Cause and Next are as those of a FailedError.
+type UnfinishedError struct {
+	Record      Record
+	Cause, Next string
+}
+
+func (e *UnfinishedError) Error() string { return stands(e.Record) + ", and the time is up" }
+
+func stands(r Record) string {
+	s := fmt.Sprintf("run %s: %s", r.ID, strings.ToLower(string(r.Phase)))
+	if r.Reason != "" {
+		s += ": " + r.Reason
 	}
 	return s
 }

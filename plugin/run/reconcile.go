@@ -47,7 +47,7 @@ func (s *Store) Look(ctx context.Context, r *Record) (Live, error) {
 		live.Pods = append(live.Pods, &pods.Items[i])
 	}
 	slices.SortFunc(live.Pods, func(a, b *corev1.Pod) int {
-		return cmp.Or(rankOf(a)-rankOf(b), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(RankOf(a)-RankOf(b), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 	if live.Job != nil && !suspended(live.Job) && len(live.Pods) < r.Ranks {
 		live.Denied = s.denied(ctx, live.Job)
@@ -196,7 +196,7 @@ func (r *Record) pod(pod *corev1.Pod) {
 		for _, t := range []*corev1.ContainerStateTerminated{c.LastTerminationState.Terminated, c.State.Terminated} {
 			if t != nil && (t.ExitCode != 0 || t.Reason == "OOMKilled") {
 				r.exit(Exit{
-					Pod: pod.Name, Rank: max(rankOf(pod), 0), Container: c.Name, Node: pod.Spec.NodeName,
+					Pod: pod.Name, Rank: max(RankOf(pod), 0), Container: c.Name, Node: pod.Spec.NodeName,
 					Code: int(t.ExitCode), Reason: t.Reason, Message: strings.TrimSpace(t.Message), Time: t.FinishedAt.UTC(),
 				})
 			}
@@ -213,8 +213,8 @@ func (r *Record) exit(e Exit) {
 	}
 }
 
-// rankOf is a pod's completion index; -1: it has none.
-func rankOf(pod *corev1.Pod) int {
+// RankOf is a pod's completion index; -1: it has none.
+func RankOf(pod *corev1.Pod) int {
 	n, err := strconv.Atoi(pod.Annotations[batchv1.JobCompletionIndexAnnotation])
 	if err != nil {
 		return -1

@@ -2,7 +2,10 @@ package why
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
@@ -12,35 +15,35 @@ import (
 )
 
 // pods explains a run whose ranks were let go and do not all run.
-func (e *Explanation) pods(live run.Live, seen admit.Seen) {
+func (e *Explanation) pods(r run.Record, live run.Live, seen admit.Seen, events []corev1.Event) {
 	if live.Denied != "" {
-		e.add(KindQuota, "kubectl describe resourcequota,limitrange; the server's words say what it wants", "the server refuses its pods: %s", live.Denied)
+		row, _ := find(denials, "", live.Denied)
+		e.add(row.kind, strings.ReplaceAll(row.next, "NS", r.Namespace), "the server refuses its pods: %s", live.Denied)
 	}
 	for _, pod := range live.Pods {
-		if e.pod(pod, seen); len(e.Causes) > 0 {
-			return // of a gang one explains all
+		if e.pod(pod, seen, events); len(e.Causes) > 0 {
+			break // of a gang one explains all
 		}
 	}
+	e.gang(r, live)
 	if len(e.Causes) == 0 {
 		e.add(KindNothing, "", "nothing stands in its way")
 	}
 }
 
-// Pod explains any pod.
-func Pod(pod *corev1.Pod, seen admit.Seen) Explanation {
+// Pod explains any pod. events are those of its namespace.
+func Pod(pod *corev1.Pod, seen admit.Seen, events []corev1.Event) Explanation {
 	e := Explanation{Subject: "Pod/" + pod.Name, Phase: string(pod.Status.Phase)}
-	e.pod(pod, seen)
-	for _, c := range pod.Status.ContainerStatuses {
-		t := c.State.Terminated
-		if t == nil {
-			t = c.LastTerminationState.Terminated
-		}
-		if t != nil && t.ExitCode != 0 {
-			e.exit(run.Exit{Pod: pod.Name, Container: c.Name, Code: int(t.ExitCode), Reason: t.Reason, Message: t.Message}, pod.Namespace, limitOf(pod, c.Name))
+	e.pod(pod, seen, events)
+	if len(e.Causes) == 0 {
+		for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+			if t, previous := lastEnd(c); t != nil && t.ExitCode != 0 {
+				e.exit(exitOf(pod, c, t), pod, previous, events)
+			}
 		}
 	}
 	if pod.Status.Reason != "" && len(e.Causes) == 0 {
-		e.add(KindPod, "", "%s: %s", pod.Status.Reason, pod.Status.Message)
+		e.add(KindDenied, fill(describe, pod, "", ""), "%s: %s", pod.Status.Reason, pod.Status.Message)
 	}
 	if len(e.Causes) == 0 {
 		e.add(KindNothing, "", "nothing stands in its way")
@@ -48,56 +51,145 @@ func Pod(pod *corev1.Pod, seen admit.Seen) Explanation {
 	return e
 }
 
-func limitOf(pod *corev1.Pod, container string) string {
-	for _, c := range pod.Spec.Containers {
-		if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == container {
-			return limit.String()
-		}
+// lastEnd is how a container ended, and whether that was before its last start.
+func lastEnd(c corev1.ContainerStatus) (t *corev1.ContainerStateTerminated, previous bool) {
+	if t := c.State.Terminated; t != nil {
+		return t, false
 	}
-	return ""
+	return c.LastTerminationState.Terminated, true
 }
 
-func (e *Explanation) pod(pod *corev1.Pod, seen admit.Seen) {
-	why := observe.Trouble(pod)
-	switch {
-	case why == "" || pod.DeletionTimestamp != nil:
+func exitOf(pod *corev1.Pod, c corev1.ContainerStatus, t *corev1.ContainerStateTerminated) run.Exit {
+	return run.Exit{Pod: pod.Name, Rank: max(run.RankOf(pod), 0), Container: c.Name, Code: int(t.ExitCode), Reason: t.Reason, Message: strings.TrimSpace(t.Message)}
+}
+
+// fill puts names into a row's next step.
+func fill(next string, pod *corev1.Pod, container, image string) string {
+	return strings.NewReplacer("POD", pod.Name, "NS", pod.Namespace, "CONTAINER", container, "IMAGE", image).Replace(next)
+}
+
+// pod explains what stands in a pod's way, in the order in which it would get
+// there: a node, volumes, images, a start, being ready.
+func (e *Explanation) pod(pod *corev1.Pod, seen admit.Seen, events []corev1.Event) {
+	if e.disrupted(pod); len(e.Causes) > 0 || pod.DeletionTimestamp != nil {
 		return
-	case pod.Spec.NodeName == "":
-		e.room(capacity.GangOf(capacity.Admitted(&corev1.Pod{ObjectMeta: pod.ObjectMeta, Spec: pod.Spec}), 1), seen)
-		if len(e.Causes) == 0 { // the scheduler knows more than room
-			e.add(KindRoom, "kubectl describe pod "+pod.Name+" -n "+pod.Namespace, "pod %s: %s", pod.Name, why)
+	}
+	trouble := observe.Trouble(pod)
+	if pod.Spec.NodeName == "" {
+		if trouble != "" {
+			e.unplaced(pod, seen, trouble)
 		}
 		return
 	}
-	e.add(KindPod, nextOf(pod), "pod %s, %s", pod.Name, why)
-}
-
-// nextOf is what helps a pod whose container does not start.
-func nextOf(pod *corev1.Pod) string {
-	for _, c := range pod.Status.ContainerStatuses {
-		if c.State.Waiting == nil {
+	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
+		w := c.State.Waiting
+		if w == nil {
 			continue
 		}
-		switch c.State.Waiting.Reason {
-		case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull":
-			return fmt.Sprintf("kubectl ai sandbox load %s; or push it where the nodes pull from", c.Image)
-		case "CrashLoopBackOff":
-			return fmt.Sprintf("kubectl logs %s -n %s -c %s --previous", pod.Name, pod.Namespace, c.Name)
+		if end := c.LastTerminationState.Terminated; w.Reason == "CrashLoopBackOff" && end != nil {
+			e.exit(exitOf(pod, c, end), pod, true, events)
+			cause := &e.Causes[len(e.Causes)-1]
+			if cause.Message = fmt.Sprintf("%s; it was started %d times", cause.Message, c.RestartCount+1); cause.Kind == KindExit {
+				cause.Kind = KindCrash
+			}
+			return
+		}
+		if row, ok := find(waitings, w.Reason, w.Message); ok {
+			e.add(row.kind, fill(row.next, pod, c.Name, c.Image), "pod %s, container %s: %s: %s", pod.Name, c.Name, w.Reason, short(w.Message))
+			return
 		}
 	}
-	return fmt.Sprintf("kubectl describe pod %s -n %s", pod.Name, pod.Namespace)
+	said := eventsOf(events, string(pod.UID))
+	if pod.Status.Phase == corev1.PodPending {
+		for _, event := range slices.Backward(said) {
+			if row, ok := find(waitings, event.Reason, event.Message); ok {
+				e.add(row.kind, fill(row.next, pod, "", ""), "pod %s: %s: %s", pod.Name, event.Reason, short(event.Message))
+				return
+			}
+		}
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running == nil || c.Ready {
+			continue
+		}
+		for _, event := range slices.Backward(said) {
+			if event.Reason == "Unhealthy" {
+				e.add(KindProbe, fill("kubectl logs POD -n NS -c CONTAINER; correct its probe in the overlay, or what it asks", pod, c.Name, ""), "pod %s, container %s runs and is not ready: %s", pod.Name, c.Name, short(event.Message))
+				return
+			}
+		}
+	}
+}
+
+// disrupted explains a pod that was ended from outside.
+func (e *Explanation) disrupted(pod *corev1.Pod) {
+	reason, message := pod.Status.Reason, pod.Status.Message
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && reason == "" {
+			reason, message = c.Reason, c.Message
+		}
+	}
+	if reason == "DeadlineExceeded" {
+		e.add(KindDeadline, "raise activeDeadlineSeconds in the overlay, or do less", "pod %s: %s", pod.Name, message)
+	}
+	if row, ok := find(disruptions, reason, message); ok && reason != "" {
+		e.add(row.kind, row.next, "pod %s: %s: %s", pod.Name, reason, short(message))
+	}
+}
+
+// unplaced explains a pod that the scheduler finds no node for.
+func (e *Explanation) unplaced(pod *corev1.Pod, seen admit.Seen, trouble string) {
+	e.room(capacity.GangOf(capacity.Admitted(&corev1.Pod{ObjectMeta: pod.ObjectMeta, Spec: pod.Spec}), 1), seen)
+	if len(e.Causes) == 0 { // the scheduler knows more than room
+		row, _ := find(unplaced, "", trouble)
+		e.add(row.kind, fill(row.next, pod, "", ""), "pod %s: %s", pod.Name, short(trouble))
+	}
+}
+
+// gang says which ranks are missing while others run: those wait for them.
+func (e *Explanation) gang(r run.Record, live run.Live) {
+	running, here := 0, map[int]*corev1.Pod{}
+	for _, pod := range live.Pods {
+		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
+			running++
+		}
+		here[run.RankOf(pod)] = pod // the newest of a rank
+	}
+	if running == 0 || running >= r.Ranks {
+		return
+	}
+	var missing []string
+	for rank := 0; rank < r.Ranks && len(missing) < 3; rank++ {
+		switch pod := here[rank]; {
+		case pod == nil:
+			missing = append(missing, fmt.Sprintf("rank %d has no pod", rank))
+		case pod.Status.Phase == corev1.PodSucceeded:
+			missing = append(missing, fmt.Sprintf("rank %d has ended well", rank))
+		case pod.Status.Phase != corev1.PodRunning:
+			missing = append(missing, fmt.Sprintf("rank %d is %s", rank, pod.Status.Phase))
+		}
+	}
+	if len(missing) > 0 {
+		e.add(KindGang, fmt.Sprintf("kubectl logs job/%s -n %s --all-pods; kubectl describe job %[1]s -n %[2]s", r.Job, r.Namespace),
+			"%d of %d ranks run, and wait for ever if they wait for the others: %s", running, r.Ranks, strings.Join(missing, ", "))
+	}
 }
 
 // ended explains a run that failed.
-func (e *Explanation) ended(r run.Record, live run.Live) {
-	for _, exit := range r.Exits {
-		memory := ""
-		for _, pod := range live.Pods {
-			if pod.Name == exit.Pod {
-				memory = limitOf(pod, exit.Container)
-			}
+func (e *Explanation) ended(r run.Record, live run.Live, events []corev1.Event) {
+	if strings.Contains(r.Reason, batchv1.JobReasonDeadlineExceeded) {
+		e.add(KindDeadline, "raise activeDeadlineSeconds of the Job in the overlay, or do less; kubectl ai runs show "+r.ID+" says how far it came", "%s", r.Reason)
+		return
+	}
+	pods := map[string]*corev1.Pod{}
+	for _, pod := range live.Pods {
+		pods[pod.Name] = pod
+		if e.disrupted(pod); len(e.Causes) > 0 {
+			return
 		}
-		e.exit(exit, r.Namespace, memory)
+	}
+	for _, exit := range r.Exits {
+		e.exit(exit, pods[exit.Pod], false, events)
 		if len(e.Causes) == 3 {
 			break // the first ranks that failed; the others are mostly ended because of them
 		}
@@ -107,38 +199,119 @@ func (e *Explanation) ended(r run.Record, live run.Live) {
 	}
 }
 
-// meanings are those of exit codes that shells, the kernel and Kubernetes
-// give (128 + the signal).
-var meanings = map[int]string{
-	126: "its command is no program that can be executed",
-	127: "its command was not found in the image",
-	134: "it aborted (SIGABRT)",
-	135: "bus error (SIGBUS): often too little shared memory; mount an emptyDir of medium Memory at /dev/shm",
-	137: "it was killed (SIGKILL): by the kernel for memory, or because it did not end in time",
-	139: "it crashed (SIGSEGV)",
-	143: "it was told to end (SIGTERM)",
-}
-
-// exit explains how a container ended.
-func (e *Explanation) exit(x run.Exit, namespace, memory string) {
-	who := fmt.Sprintf("rank %d, pod %s, container %s", x.Rank, x.Pod, x.Container)
+// exit explains how a container ended. pod is nil where it is gone.
+func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []corev1.Event) {
+	if e.failed == nil {
+		e.failed = &Failed{Pod: x.Pod, Container: x.Container, Previous: previous}
+	}
+	who, init := "container", false
+	if pod != nil {
+		init = slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == x.Container })
+	} else {
+		pod = &corev1.Pod{}
+		pod.Name = x.Pod
+	}
+	if init {
+		who = "init container"
+	}
+	who = fmt.Sprintf("rank %d, pod %s, %s %s: ", x.Rank, x.Pod, who, x.Container)
+	logs := fill("kubectl logs POD -n NS -c CONTAINER", pod, x.Container, "")
+	if previous {
+		logs += " --previous"
+	}
 	if x.Reason == "OOMKilled" {
 		limit := "its memory limit"
-		if memory != "" {
-			limit += " of " + memory
+		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+			if q, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == x.Container {
+				limit += " of " + q.String()
+			}
 		}
-		e.add(KindMemory, "raise resources.limits.memory in the overlay, or use less: a smaller batch, fewer loader workers", "%s: out of memory: it reached %s (exit %d)", who, limit, x.Code)
+		e.add(KindMemory, "raise resources.limits.memory in the overlay, or use less: a smaller batch, fewer loader workers", "%sout of memory: it reached %s (exit %d)", who, limit, x.Code)
 		return
 	}
-	text := fmt.Sprintf("%s: exit %d", who, x.Code)
-	if m := meanings[x.Code]; m != "" {
-		text += ": " + m
+	if probe := killedByProbe(eventsOf(events, string(pod.UID)), x.Container); probe != "" && pod.UID != "" {
+		e.add(KindProbe, "a busy process answers late: raise timeoutSeconds, failureThreshold or initialDelaySeconds of the probe in the overlay", "%sexit %d: %s", who, x.Code, probe)
+		return
+	}
+	cause := Cause{Kind: KindExit, Message: fmt.Sprintf("%sexit %d", who, x.Code), Next: logs}
+	for _, row := range ends {
+		if slices.Contains(row.reasons, x.Reason) || slices.Contains(row.codes, x.Code) {
+			cause.Kind, cause.Message = row.kind, cause.Message+": "+row.says
+			if row.next != "" {
+				cause.Next = row.next
+			}
+			break
+		}
 	}
 	if x.Reason != "" && x.Reason != "Error" {
-		text += ", " + x.Reason
+		cause.Message += ", " + x.Reason
 	}
 	if x.Message != "" {
-		text += fmt.Sprintf(", %.200s", x.Message)
+		cause.Message += ", " + short(x.Message)
 	}
-	e.add(KindExit, fmt.Sprintf("kubectl logs %s -n %s -c %s", x.Pod, namespace, x.Container), "%s", text)
+	if init && cause.Kind == KindExit {
+		cause.Kind = KindInit
+	}
+	e.Causes = append(e.Causes, cause)
+}
+
+// killedByProbe returns what a probe said that made the kubelet kill a
+// container, "" where none did.
+func killedByProbe(said []corev1.Event, container string) string {
+	killed, probe := "", ""
+	for _, event := range said {
+		switch {
+		case event.Reason == "Killing" && strings.Contains(event.Message, "ontainer "+container+" failed "):
+			killed = event.Message
+		case event.Reason == "Unhealthy":
+			probe = event.Message
+		}
+	}
+	if killed == "" {
+		return ""
+	}
+	return strings.TrimSuffix(short(killed)+"; "+short(probe), "; ")
+}
+
+// Failed is the container whose end is explained first.
+type Failed struct {
+	Pod, Container string
+	Previous       bool // it was started again since
+}
+
+// Failed returns whose log has the last words, nil where there are none.
+func (e *Explanation) Failed() *Failed { return e.failed }
+
+// Hear takes in the end of that log. What the program said of itself explains
+// a code that says nothing else.
+func (e *Explanation) Hear(log []string) {
+	cause := &e.Causes[0]
+	e.Log = log[max(0, len(log)-lastLines):]
+	if cause.Kind != KindExit && cause.Kind != KindInit && cause.Kind != KindCrash {
+		return
+	}
+	for _, line := range slices.Backward(log) {
+		for _, row := range words {
+			at := row.said.FindStringSubmatchIndex(line)
+			if at == nil {
+				continue
+			}
+			cause.Kind = row.kind
+			cause.Message += ": " + short(string(row.said.ExpandString(nil, row.says, line, at)))
+			cause.Next = row.next
+			return
+		}
+	}
+}
+
+// lastLines is how much of a log fits on a screen beside the rest.
+const lastLines = 8
+
+// short keeps a message to a few lines of a screen, and to one.
+func short(message string) string {
+	message = strings.Join(strings.Fields(message), " ")
+	if len(message) > 300 {
+		message = strings.ToValidUTF8(message[:300], "") + "…"
+	}
+	return message
 }

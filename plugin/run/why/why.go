@@ -27,21 +27,50 @@ type Explanation struct {
 	Causes  []Cause  `json:"causes"` // the first matters most
 	Holders []Holder `json:"holders,omitempty"`
 	Log     []string `json:"log,omitempty"` // the end of what the failed container said
+
+	failed *Failed
 }
 
-// Kinds of causes.
+// Kinds of causes. They are stable: scripts branch on them.
 const (
-	KindRoom     = "room"     // nodes have it, others hold it
-	KindNever    = "never"    // no node has so much, or takes such pods
-	KindResource = "resource" // no node has a resource of that name
-	KindQuota    = "quota"
-	KindQueue    = "queue" // Kueue's
-	KindOrder    = "order" // another run is being placed
-	KindPod      = "pod"   // an image, a container that cannot be made
-	KindMemory   = "memory"
-	KindExit     = "exit"
-	KindGone     = "gone"
-	KindNothing  = "nothing" // nothing stands in the way
+	KindRoom      = "room"      // nodes have it, others hold it
+	KindNever     = "never"     // no node has so much
+	KindNode      = "node"      // no node takes such pods: selector, affinity, taint, cordon
+	KindResource  = "resource"  // no node has a resource of that name
+	KindQuota     = "quota"     // of the namespace
+	KindLimits    = "limits"    // a LimitRange
+	KindSecurity  = "security"  // Pod Security, or a user that a container may not be
+	KindPolicy    = "policy"    // an admission policy or webhook refuses
+	KindWebhook   = "webhook"   // one that is asked does not answer
+	KindDenied    = "denied"    // the server refuses for another reason
+	KindQueue     = "queue"     // Kueue's
+	KindOrder     = "order"     // another run is being placed
+	KindImage     = "image"     // is not there
+	KindRegistry  = "registry"  // does not answer
+	KindAccess    = "access"    // the registry wants credentials
+	KindReference = "reference" // a ConfigMap, Secret or another object is not there
+	KindVolume    = "volume"    // a claim that is not bound, a mount that fails
+	KindContainer = "container" // cannot be made
+	KindCommand   = "command"   // cannot be started
+	KindArgument  = "argument"  // the program refuses one
+	KindImport    = "import"    // a Python module is missing
+	KindFiles     = "files"     // one is missing, or may not be opened
+	KindPort      = "port"      // is taken
+	KindMemory    = "memory"    // of the container, or of the GPU
+	KindShm       = "shm"       // shared memory
+	KindDisk      = "disk"      // full
+	KindEvicted   = "evicted"   // preempted, drained, under pressure
+	KindDeadline  = "deadline"  // activeDeadlineSeconds
+	KindProbe     = "probe"     // a liveness or startup probe killed it, or it is never ready
+	KindInit      = "init"      // a container that comes before
+	KindKilled    = "killed"    // by a signal
+	KindCrash     = "crash"     // again and again, or a segmentation fault
+	KindExit      = "exit"      // a code of the program's own
+	KindGang      = "gang"      // a rank is missing, or cannot reach another
+	KindNaN       = "nan"       // a metric is no number
+	KindRefused   = "refused"   // a validation
+	KindGone      = "gone"
+	KindNothing   = "nothing" // nothing stands in the way
 )
 
 // Cause is one reason, with what helps.
@@ -59,8 +88,8 @@ type Holder struct {
 	Frees string    `json:"frees,omitempty"` // the command that frees it
 }
 
-// Run explains a run.
-func Run(r run.Record, live run.Live, seen admit.Seen) Explanation {
+// Run explains a run. events are those of its namespace.
+func Run(r run.Record, live run.Live, seen admit.Seen, events []corev1.Event) Explanation {
 	e := Explanation{Subject: "run/" + r.ID, Phase: string(r.Phase)}
 	switch {
 	case r.Phase == apply.Complete:
@@ -68,7 +97,7 @@ func Run(r run.Record, live run.Live, seen admit.Seen) Explanation {
 	case r.Phase == run.Lost:
 		e.add(KindGone, "kubectl ai runs delete "+r.ID+", and run it again", "%s", r.Reason)
 	case r.Phase == apply.Failed:
-		e.ended(r, live)
+		e.ended(r, live, events)
 	case live.Job == nil:
 		e.add(KindGone, "", "its Job is not there yet")
 	case r.Phase == apply.Queued && live.Job.Labels[run.QueueLabel] != "":
@@ -76,9 +105,40 @@ func Run(r run.Record, live run.Live, seen admit.Seen) Explanation {
 	case r.Phase == apply.Queued:
 		e.waits(live.Job, seen)
 	default:
-		e.pods(live, seen)
+		e.pods(r, live, seen, events)
+	}
+	if said := reported(r); len(said) > 0 {
+		if len(e.Causes) == 1 && e.Causes[0].Kind == KindNothing {
+			e.Causes = nil
+		}
+		e.Causes = append(e.Causes, said...)
 	}
 	return e
+}
+
+// reported are causes in what the code itself reported: a metric that is no
+// number, a validation that did not pass.
+func reported(r run.Record) (out []Cause) {
+	for _, m := range r.Metrics {
+		if m.Last.IsNaN() {
+			out = append(out, Cause{KindNaN, m.Name + " is NaN: " + plural(m.Count, "report") + " of it, the last one no number",
+				"a lower learning rate, clipped gradients, or look at the data; its values: kubectl ai runs show " + r.ID})
+		}
+	}
+	if r.Phase != apply.Complete || r.Report == nil {
+		return out
+	}
+	for _, refusal := range r.Report.Refusals[:min(3, len(r.Report.Refusals))] {
+		out = append(out, Cause{KindRefused, "the validation refuses: " + refusal, "kubectl ai runs show " + r.ID + "; mend it and validate again"})
+	}
+	return out
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (e *Explanation) add(kind, next, format string, args ...any) {
@@ -134,7 +194,7 @@ func (e *Explanation) room(g capacity.Gang, seen admit.Seen) {
 		wants = "it wants " + capacity.Quantities(g.Requests)
 	}
 	if len(nodes) == 0 {
-		e.add(KindNever, "kubectl get nodes --show-labels; kubectl describe nodes", "%s, and none of the %d nodes takes them: node selector, affinity, taints or cordons", wants, len(seen.Nodes))
+		e.add(KindNode, "kubectl get nodes --show-labels; correct nodeSelector, affinity or tolerations in the overlay", "%s, and none of the %d nodes takes them: %s", wants, len(seen.Nodes), refusals(seen.Nodes, g))
 		return
 	}
 	empty, left := capacity.Left(nodes, nil), capacity.Left(nodes, seen.Pods)
@@ -152,6 +212,21 @@ func (e *Explanation) room(g capacity.Gang, seen admit.Seen) {
 	}
 	e.add(KindRoom, "", "%s, and room is now for %d: %s", wants, placed, each(empty, left, g))
 	e.holders(g, nodes, seen)
+}
+
+// refusals says why nodes do not take the pods of a gang, each reason once.
+func refusals(nodes []corev1.Node, g capacity.Gang) string {
+	var parts []string
+	for i := range nodes {
+		because, taint := capacity.Refuses(&nodes[i], g)
+		if taint != nil {
+			because += " " + taint.ToString()
+		}
+		if !slices.Contains(parts, because) {
+			parts = append(parts, because)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // each says of every resource that is short how much there is of it.

@@ -82,13 +82,13 @@ func TestWhyARunWaits(t *testing.T) {
 		},
 		{"it never fits", job(2, gpus("6")), admit.Seen{Nodes: node(nil)}, KindNever, "2 ranks want 6 nvidia.com/gpu each, and empty nodes would hold 1", "ask for less", nil},
 		{"a name that no node has", job(1, amounts("nvidia.com/gpus", "1")), admit.Seen{Nodes: node(nil)}, KindResource, "no node has the resource nvidia.com/gpus", "name one of these in the overlay, or add nodes that have it: nvidia.com/gpu", nil},
-		{"no node takes it", job(1, gpus("1")), admit.Seen{Nodes: node(func(n *corev1.Node) { n.Spec.Unschedulable = true })}, KindNever, "none of the 1 nodes takes them", "", nil},
+		{"no node takes it", job(1, gpus("1")), admit.Seen{Nodes: node(func(n *corev1.Node) { n.Spec.Unschedulable = true })}, KindNode, "none of the 1 nodes takes them: cordoned", "", nil},
 		{"quota", job(2, gpus("1")), admit.Seen{Nodes: node(nil), Quotas: []corev1.ResourceQuota{quota}}, KindQuota, "ResourceQuota q: 0 of 1 pods used, 2 more wanted", "kubectl describe resourcequota -n ns", nil},
 		{"Kueue's queue", kueue, admit.Seen{Nodes: node(nil)}, KindQueue, "Kueue holds it in queue gpus", "workloads.kueue.x-k8s.io", nil},
 		{"nothing", job(1, gpus("1")), admit.Seen{Nodes: node(nil)}, KindNothing, "it finds room now", "kubectl ai runs wait me", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := Run(run.Record{ID: "me", Namespace: "ns", Phase: apply.Queued}, run.Live{Job: c.job}, c.seen)
+			e := Run(run.Record{ID: "me", Namespace: "ns", Phase: apply.Queued}, run.Live{Job: c.job}, c.seen, nil)
 			if first := e.Causes[0]; first.Kind != c.kind || !strings.Contains(first.Message, c.says) || !strings.Contains(first.Next, c.next) {
 				t.Errorf("%+v", first)
 			}
@@ -109,7 +109,7 @@ func TestOnlyAFewHoldersAreShown(t *testing.T) {
 	for i := range 8 {
 		pods = append(pods, pod(fmt.Sprint("p", i), fmt.Sprint("r", i), int64(i), "1"))
 	}
-	e := Run(run.Record{ID: "me", Phase: apply.Queued}, run.Live{Job: job(8, amounts("nvidia.com/gpu", "1"))}, admit.Seen{Nodes: node(nil), Pods: pods})
+	e := Run(run.Record{ID: "me", Phase: apply.Queued}, run.Live{Job: job(8, amounts("nvidia.com/gpu", "1"))}, admit.Seen{Nodes: node(nil), Pods: pods}, nil)
 	if len(e.Holders) != shown || e.Causes[0].Next != "it fits when the first 8 of those below have ended" {
 		t.Errorf("%d, %s", len(e.Holders), e.Causes[0].Next)
 	}
@@ -123,14 +123,14 @@ func TestWhyARunFailed(t *testing.T) {
 		says string
 	}{
 		{"out of memory", run.Exit{Code: 137, Reason: "OOMKilled", Pod: "p", Container: "main"}, KindMemory, "out of memory: it reached its memory limit of 64Mi"},
-		{"killed", run.Exit{Code: 137, Reason: "Error"}, KindExit, "exit 137: it was killed (SIGKILL)"},
-		{"shared memory", run.Exit{Code: 135}, KindExit, "/dev/shm"},
+		{"killed", run.Exit{Code: 137, Reason: "Error"}, KindKilled, "exit 137: it was killed (SIGKILL)"},
+		{"shared memory", run.Exit{Code: 135}, KindShm, "/dev/shm"},
 		{"its own", run.Exit{Code: 3, Message: "no data"}, KindExit, "exit 3, no data"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := pod("p", "me", 1, "1")
 			p.Spec.Containers[0].Resources.Limits = amounts("memory", "64Mi")
-			e := Run(run.Record{ID: "me", Phase: apply.Failed, Exits: []run.Exit{c.exit}}, run.Live{Pods: []*corev1.Pod{&p}}, admit.Seen{})
+			e := Run(run.Record{ID: "me", Phase: apply.Failed, Exits: []run.Exit{c.exit}}, run.Live{Pods: []*corev1.Pod{&p}}, admit.Seen{}, nil)
 			if e.Causes[0].Kind != c.kind || !strings.Contains(e.Causes[0].Message, c.says) {
 				t.Errorf("%+v", e.Causes)
 			}
@@ -151,11 +151,11 @@ func TestWhyAPodDoesNotRun(t *testing.T) {
 		pod        corev1.Pod
 		kind, says string
 	}{
-		"an image":          {waiting("ImagePullBackOff"), KindPod, "container main: ImagePullBackOff: no such image"},
+		"an image":          {waiting("ImagePullBackOff"), KindImage, "container main: ImagePullBackOff: no such image"},
 		"it fits nowhere":   {pending, KindNever, "it wants 9 nvidia.com/gpu, and empty nodes would hold 0"},
 		"nothing is in way": {pod("p", "", 1, "1"), KindNothing, "nothing stands"},
 	} {
-		e := Pod(&c.pod, admit.Seen{Nodes: node(nil), Now: time.Now()})
+		e := Pod(&c.pod, admit.Seen{Nodes: node(nil), Now: time.Now()}, nil)
 		if e.Causes[0].Kind != c.kind || !strings.Contains(e.Causes[0].Message, c.says) {
 			t.Errorf("%s: %+v", name, e.Causes)
 		}
