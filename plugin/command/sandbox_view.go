@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/term"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
@@ -144,7 +146,8 @@ func printAs(w io.Writer, output string, value any, names []string, table func(i
 		}
 		return nil
 	}
-	return table(w)
+	rows := term.Cut(w, term.Width(w))
+	return errors.Join(table(rows), rows.Close())
 }
 
 func orNone(s string) string {

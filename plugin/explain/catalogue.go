@@ -10,6 +10,7 @@ var catalogues = [][]Entry{
 	driftEntries,
 	projectEntries,
 	setupEntries,
+	doctorEntries,
 	sandboxEntries,
 	nodeimageEntries,
 	gpuEntries,

@@ -112,11 +112,6 @@ is in it. It is read strictly, as kind reads it. The folders /etc/kubectl-ai and
 /run/nvidia of nodes are the sandbox's own; nothing can be mounted there.`,
 	},
 	{
-		ID: "DOC-001", Exit: ExitPrecondition, Match: As[*UnfitError](),
-		Next: Text("follow the fix of each FAIL, then: kubectl ai doctor"),
-		Long: "kubectl ai doctor looked at what sandboxes need of this machine. With a FAIL no sandbox can be made; a WARN says which cannot, or what will be slow or in the way.",
-	},
-	{
 		ID: "REG-001", Exit: ExitPrecondition, Match: As[*registry.PortTakenError](),
 		Next: Text("choose another port with --registry-port"),
 		Long: "The registry of sandboxes listens on 127.0.0.1, by default on port 5001, and something else has that port.",
@@ -126,14 +121,4 @@ is in it. It is read strictly, as kind reads it. The folders /etc/kubectl-ai and
 		Next: From(func(e *registry.SilentError) string { return "docker logs " + e.Container }),
 		Long: "The registry's container was started and did not answer within 20 s on its port of 127.0.0.1. The message shows its last lines.",
 	},
-}
-
-// UnfitError says that checks of `doctor` failed.
-type UnfitError struct{ Failed int }
-
-func (e *UnfitError) Error() string {
-	if e.Failed == 1 {
-		return "this machine is not ready for sandboxes: 1 check failed"
-	}
-	return fmt.Sprintf("this machine is not ready for sandboxes: %d checks failed", e.Failed)
 }

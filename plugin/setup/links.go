@@ -54,7 +54,7 @@ func (m *Machine) Plan(dir string, verbs []string) (p Plan, err error) {
 		}
 	} else if dir, err = filepath.Abs(dir); err != nil {
 		return p, err
-	} else if err := canMake(dir); err != nil {
+	} else if err := CanMake(dir); err != nil {
 		return p, &NoFolderError{m.Program, dir, err, true}
 	}
 	p = Plan{Folder: dir, OnPath: m.onPath(dir), machine: m}
@@ -206,4 +206,36 @@ func Remove(links []Link) error {
 		errs = append(errs, os.Remove(l.Path))
 	}
 	return errors.Join(errs...)
+}
+
+// Mend makes the links that a machine has, or should have, what they were
+// written to be: that for completion, and those of verbs where some are there.
+// Ours that lead to nothing and are needed no more are removed. Where another
+// plugin comes first and no verb has a link, nothing is done.
+func (m *Machine) Mend(verbs []string) ([]Link, error) {
+	own := m.Own("")
+	dir := ""
+	if i := slices.IndexFunc(own, func(l Link) bool { return strings.HasPrefix(filepath.Base(l.Path), m.File+"-") }); i >= 0 {
+		dir = filepath.Dir(own[i].Path)
+	} else {
+		verbs = nil
+	}
+	if m.Completion().State == Present && verbs == nil {
+		return nil, nil
+	}
+	p, err := m.Plan(dir, verbs)
+	if err != nil {
+		return nil, err
+	}
+	written, err := p.Write()
+	if err != nil {
+		return nil, err
+	}
+	var stale []Link
+	for _, l := range m.Own("") {
+		if l.State == Stale {
+			stale = append(stale, l)
+		}
+	}
+	return written, Remove(stale)
 }

@@ -144,15 +144,15 @@ func (m *Machine) folder() (string, error) {
 		return "", &NoFolderError{Program: m.Program, Err: os.ErrNotExist}
 	}
 	local := filepath.Join(m.Home, ".local", "bin")
-	if err := canMake(local); err != nil {
+	if err := CanMake(local); err != nil {
 		return "", &NoFolderError{Program: m.Program, Folder: local, Err: err}
 	}
 	return local, nil
 }
 
-// canMake says why files cannot be made in a folder, which may have to be made
+// CanMake says why files cannot be made in a folder, which may have to be made
 // first.
-func canMake(dir string) error {
+func CanMake(dir string) error {
 	for {
 		info, err := os.Stat(dir)
 		switch {
@@ -169,3 +169,28 @@ func canMake(dir string) error {
 
 // verbOf is the part of a file's name that stands for a verb.
 func verbOf(verb string) string { return strings.ReplaceAll(verb, "-", "_") }
+
+// first is what there is at the first place on PATH that has a name.
+func (m *Machine) first(name string) Link {
+	for _, dir := range m.Path {
+		if l := m.look(filepath.Join(dir, m.exe(name))); l.State != Missing {
+			return l
+		}
+	}
+	return Link{State: Missing}
+}
+
+// Completion is the link that kubectl asks for completion, Missing when there
+// is none.
+func (m *Machine) Completion() Link { return m.first(m.completion()) }
+
+// Lacking returns the verbs that have no link of their own on PATH.
+func (m *Machine) Lacking(verbs []string) []string {
+	var lacking []string
+	for _, verb := range verbs {
+		if m.first(m.File+"-"+verbOf(verb)).State != Present {
+			lacking = append(lacking, verb)
+		}
+	}
+	return lacking
+}

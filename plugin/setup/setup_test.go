@@ -255,3 +255,37 @@ func TestHalfOfTheLinksIsNone(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestWhatIsMissingOrStaleIsMended(t *testing.T) {
+	t.Parallel()
+	m := place(t, false)
+	if m.Completion().State != Missing {
+		t.Errorf("%+v", m.Completion())
+	}
+	if written, err := m.Mend([]string{"run"}); err != nil || len(written) != 1 || m.Completion().State != Present {
+		t.Errorf("%v, %v", written, err)
+	}
+	if written, err := m.Mend([]string{"run"}); err != nil || len(written) != 0 {
+		t.Errorf("mended twice: %v, %v", written, err)
+	}
+	// A verb of before, and one that came since.
+	if err := os.Symlink("/nowhere/kubectl-ai", filepath.Join(m.Path[1], "kubectl-ai-old")); err != nil {
+		t.Fatal(err)
+	}
+	if lacking := m.Lacking([]string{"run", "dev"}); !slices.Equal(lacking, []string{"run", "dev"}) {
+		t.Errorf("%v", lacking)
+	}
+	if written, err := m.Mend([]string{"run", "dev"}); err != nil || len(written) != 4 || len(m.Lacking([]string{"run", "dev"})) != 0 {
+		t.Errorf("%v, %v", written, err)
+	}
+	if got := list(t, m.Path[1]); len(got) != 6 || slices.Contains(got, "kubectl-ai-old -> /nowhere/kubectl-ai") {
+		t.Errorf("%v", got)
+	}
+	// Another plugin first on PATH is not answered with a link for completion.
+	m = place(t, false)
+	file(t, filepath.Join(m.Path[0], "kubectl-ai"))
+	var foreign *ForeignError
+	if _, err := m.Mend([]string{"run"}); !errors.As(err, &foreign) {
+		t.Errorf("%v", err)
+	}
+}

@@ -9,6 +9,17 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 )
 
+// DeleteUnfinished is Delete for a sandbox whose making was cut short. It
+// returns *ExistsError while another process is making it.
+func (m *Manager) DeleteUnfinished(ctx context.Context, name string) error {
+	unlock, err := lockName(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return m.Delete(ctx, name)
+}
+
 // Delete removes a sandbox: its containers and their volumes, its entries in
 // the kubeconfig, and kind's network if that was made for it and is empty. It
 // returns the errors of Get, and removes nothing that Get does not return.
