@@ -84,16 +84,19 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 		if err != nil {
 			t.Fatalf("ask the pod: %v\n%s", err, pod)
 		}
-		device := exec.CommandContext(t.Context(), "python3", filepath.Join(dir, "src/predict.py"), filepath.Join(dir, "overlays/live/model.json"))
-		device.Stdin = strings.NewReader(request)
+		predict := exec.CommandContext(t.Context(), "python3", filepath.Join(dir, "src/predict.py"), filepath.Join(dir, "overlays/live/model.json"))
+		predict.Stdin = strings.NewReader(request)
 		var said bytes.Buffer
-		device.Stderr = &said
-		here, err := device.Output()
+		predict.Stderr = &said
+		here, err := predict.Output()
 		if err != nil {
 			t.Fatalf("ask plain python: %v\n%s", err, said.Bytes())
 		}
 		if string(here) != pod {
 			t.Errorf("the pod says   %splain python %s", pod, here)
+		}
+		if there := device(t, dir, "live", filepath.Join(dir, "overlays/live/model.json"), request); there != pod {
+			t.Errorf("the pod says   %sthe device     %s", pod, there)
 		}
 	})
 
