@@ -67,7 +67,7 @@ what stands in its way.`,
 		Long: "The record of the run cannot be read: something else changed it. Other runs are not concerned.",
 	},
 	{
-		ID: "RUN-008", Exit: ExitPrecondition, Match: As[*run.EndpointError](),
+		ID: "RUN-009", Exit: ExitPrecondition, Match: As[*run.EndpointError](),
 		Next: From(func(e *run.EndpointError) string {
 			return "kubectl describe pods -n " + e.Namespace + " -l app.kubernetes.io/name=progress"
 		}),
