@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -51,4 +52,54 @@ func TestOtherSystemsBuildWithoutCgo(t *testing.T) {
 			t.Errorf("%s: %v\n%s", platform, err, out)
 		}
 	}
+}
+
+// Two releases made in two folders are the same bytes, and one of them installs
+// on an empty HOME as krew does it. At full size all platforms are made, the
+// second time with nothing compiled before.
+func TestAReleaseInstallsAndTwoAreTheSame(t *testing.T) {
+	dist, dir := t.TempDir(), checkout(t)
+	platforms, cache := runtime.GOOS+"/"+runtime.GOARCH, ""
+	if os.Getenv("KUBECTL_AI_SOAK") != "" {
+		platforms, cache = "", "GOCACHE="+t.TempDir()
+	}
+	run := func(in string, env []string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir, cmd.Env = in, append(os.Environ(), env...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	run(root, nil, "go", "run", "./krew/release", "-version", "v0.1.0", "-out", dist, "-platforms", platforms)
+	run(dir, []string{cache}, "make", "-s", "release", "VERSION=v0.1.0", "PLATFORMS="+platforms)
+	first, err := os.ReadFile(filepath.Join(dist, "checksums.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := os.ReadFile(filepath.Join(dir, "dist", "checksums.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first) != string(second) || !strings.Contains(string(first), "kubectl-ai.cdx.json") {
+		t.Errorf("the sums of two releases:\n%s\n%s", first, second)
+	}
+	out := run(root, nil, "test/install/install.sh", dist, kubectlProgram(t))
+	for _, want := range []string{"v0.1.0", "engine", "sandbox\t"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not said:\n%s", want, out)
+		}
+	}
+}
+
+// kubectlProgram is a kubectl of this machine, taken from a node.
+func kubectlProgram(t *testing.T) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "kubectl")
+	if out, err := exec.Command("docker", "cp", sandboxName+"-control-plane:/usr/bin/kubectl", to).CombinedOutput(); err != nil {
+		t.Fatalf("take kubectl from the node: %v\n%s", err, out)
+	}
+	return to
 }
