@@ -71,8 +71,9 @@ records the release.
 
 The code is that of a generation which all ranks of the sandbox proved to run, as
 it is here now: its contents are taken from the journal that dev keeps on this
-machine. Code that no receipts name is refused, and so is a runtime image other
-than the one that it ran in. --unproven takes the folder's code all the same, and
+machine. A run of the sandbox that ended well (kubectl ai run) proves its code as
+well; the folder's, which is the same, is taken then. Code that neither names is
+refused, and so is a runtime image other than the one that it ran in. --unproven takes the folder's code all the same, and
 --other-runtime the image; the record of the release says so.
 
 It goes the first of the ways in codeFormat of kubectl-ai.yaml that the cluster can

@@ -28,7 +28,7 @@ import (
 // foundCode is the code that goes to production, and what proves it.
 type foundCode struct {
 	code       carrier.Code
-	generation journal.Generation // the zero value: unproven
+	generation journal.Generation // without a number: none, but for images of a run that proves it
 	evidence   *release.Evidence
 	sandbox    *Factory // whose flags are those of dev
 	dir        string
@@ -42,7 +42,8 @@ func (c *foundCode) copy() *foundCode {
 	return &own
 }
 
-// findCode scans the folder and finds the generation that proves it.
+// findCode scans the folder and finds the generation that proves it, or else
+// the run.
 func (p *production) findCode(ctx context.Context, f *Factory, o *PromoteOptions) (*foundCode, error) {
 	folder := p.project.Code[0]
 	index, err := scan(ctx, f, folder)
@@ -66,6 +67,9 @@ func (p *production) findCode(ctx context.Context, f *Factory, o *PromoteOptions
 			f.Streams.Talk("%d of them were not restarted in it, as reload.policies say", n)
 		}
 	case !o.Unproven:
+		if (errors.As(err, &unproven) || errors.As(err, &none)) && p.provenByRun(ctx, f, found, index) {
+			return found, nil
+		}
 		return nil, err
 	case errors.As(err, &unproven), errors.As(err, &none):
 		found.code = carrier.Folder(folder.Path, index)
@@ -104,7 +108,7 @@ func (p *production) carry(ctx context.Context, f *Factory, found *foundCode) (*
 		return nil, err
 	}
 	var writes carrier.Writes
-	if found.evidence.Unproven == "" {
+	if found.generation.Generation > 0 {
 		writes = func(ctx context.Context) ([]string, error) { return written(ctx, found) }
 	}
 	var cluster carrier.Cluster = mounts{p}

@@ -169,8 +169,7 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 		}
 	}
 	if len(runs) == 0 {
-		s.Where += ", where it never ran"
-		return s, nil
+		return sampleRun(ctx, f, dir, metric, tree, s)
 	}
 	config, err := f.RESTConfig(sandbox)
 	if err != nil {

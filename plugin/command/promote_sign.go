@@ -51,7 +51,7 @@ func (p *production) attest(f *Factory, found *foundCode, carried *carrier.Resul
 	for _, subject := range carrier.Subjects(carried.Format, carried.Code) {
 		build := attest.Build{
 			Project: p.project.Name, Version: f.Version, Format: carried.Format, Tree: found.code.Digest(),
-			Generation: found.generation.Generation, Runtimes: runtimesOf(carried, subject),
+			Generation: found.generation.Generation, Run: found.evidence.Run, Runtimes: runtimesOf(carried, subject),
 		}
 		sbom, err := build.SBOM(found.code.Index, found.code.Content)
 		if err != nil {

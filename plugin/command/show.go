@@ -113,6 +113,9 @@ func (v releaseView) table(w io.Writer) error {
 	line("objects", v.BundleDigest)
 	if e := v.Evidence; e != nil {
 		proof := fmt.Sprintf("generation %d in %s, in %d ranks", e.Generation, e.Sandbox, e.Ranks)
+		if e.Run != "" {
+			proof = fmt.Sprintf("run %s in %s, in %s", e.Run, e.Sandbox, plural(e.Ranks, "rank"))
+		}
 		if e.Unproven != "" {
 			proof = "unproven: " + e.Unproven
 		}

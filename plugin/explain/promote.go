@@ -222,11 +222,11 @@ or what it reported is not a number, so waiting longer does not help.`,
 	},
 	{
 		ID: "PRO-040", Exit: ExitGate, Match: As[*evidence.UnprovenError](),
-		Next: Text("kubectl ai dev, until all ranks run it; or promote --unproven"),
+		Next: Text("kubectl ai dev, until all ranks run it, or kubectl ai run --wait; or promote --unproven"),
 		Long: `What goes to production is a generation that every rank of the sandbox proved to run:
 it hashed the files on its own disk and named its process. The journal on this machine
-keeps receipts and contents. Code that was changed since, or that only some ranks got, has
-no such proof. --unproven promotes it all the same, and the record of the release says so.
+keeps receipts and contents. A run that ended well (kubectl ai run) proves its code too.
+Code that was changed since, or that only some ranks got, has no such proof. --unproven promotes it all the same, and the record of the release says so.
 Nothing was written.`,
 	},
 	{

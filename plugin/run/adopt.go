@@ -13,6 +13,9 @@ import (
 )
 
 const (
+	// Released is the carrier of a run that somebody else started, from what a
+	// release or whoever else put there.
+	Released = "release"
 	// CauseAnnotation says on a Job what started it, such as "alert ModelDrift".
 	CauseAnnotation = "kubectl-ai.dev/cause"
 	// releasedContainers is the annotation by which pods of a release name the
@@ -63,7 +66,7 @@ func found(job *batchv1.Job, project, kubeContext string) Record {
 	r := Record{
 		ID: job.Labels[IDLabel], Project: project, Stage: cmp.Or(job.Labels[StageLabel], pod.Labels[StageLabel], stage), Workload: workload,
 		Namespace: job.Namespace, Job: job.Name, Who: cmp.Or(job.Annotations[CauseAnnotation], "unknown"), Context: kubeContext,
-		CodeDigest: pod.Annotations[DigestAnnotation], Carrier: "release", Ranks: int(ranksOf(job)),
+		CodeDigest: pod.Annotations[DigestAnnotation], Carrier: Released, Ranks: int(ranksOf(job)),
 	}
 	for _, c := range pod.Spec.Containers {
 		for name, quantity := range c.Resources.Requests {

@@ -69,7 +69,7 @@ type Record struct {
 	Context    string `json:"context"`
 
 	CodeDigest string            `json:"codeDigest"`
-	Carrier    string            `json:"carrier"` // how the code got there: configMap or layer
+	Carrier    string            `json:"carrier"` // how the code got there: configMap, layer, or Released
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Ranks      int               `json:"ranks"`
 	Requests   map[string]string `json:"requests,omitempty"` // of one rank

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -56,9 +57,15 @@ while True:  # it goes on when nobody listens
 
 func TestARunReportsOverTheTrainJobEndpoint(t *testing.T) {
 	const ns = "run-progress"
-	dir := runBundle(t, ns)
+	dir := runBundle(t, ns, "{validation: {}}", "{metric: accuracy, from: sandbox}")
 	write(t, dir, map[string]string{"src/train.py": overHTTP})
 	must(t, "catalog", "add", "progress", dir)
+	promote := func() result {
+		return ai(t, "promote", dir, "--to", "production", "--into", filepath.Join(t.TempDir(), "live"))
+	}
+	if r := promote(); r.code != 5 || !strings.Contains(r.stderr, "PRO-040") {
+		t.Errorf("code that never ran: exit %d, %s", r.code, r.stderr)
+	}
 	started := decodeRun[runRecord](t, must(t, "run", dir, "--ranks", "1", "-o", "json"))
 
 	// While it goes on, status and runs show say what it posted.
@@ -86,6 +93,11 @@ func TestARunReportsOverTheTrainJobEndpoint(t *testing.T) {
 	}
 	if !strings.Contains(r.stderr, "codes 200 200 403 422 413 403") || !strings.Contains(r.stderr, "nobody listens any more") {
 		t.Errorf("the code saw other answers: %s", r.stderr)
+	}
+
+	// The gate reads it as it reads what is printed.
+	if r := promote(); r.code != 0 || !strings.Contains(r.stderr, "ran as run "+started.ID) || !strings.Contains(r.stderr, "gate metric accuracy: passed") {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
 	}
 
 	// All of it goes with the run, and with the component.

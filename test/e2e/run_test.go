@@ -370,14 +370,22 @@ func TestValidationIsAGate(t *testing.T) {
 	}
 	nothing()
 	_ = os.Remove(filepath.Join(dir, "src/more.py"))
-	r := promote()
+	// What ran well is proven by it.
+	r := ai(t, "promote", dir, "--to", "production", "--yes", "-o", "json")
 	release := decodeRun[struct {
-		Gates []struct {
+		Evidence struct{ Run, Unproven string }
+		Gates    []struct {
 			Kind       string
 			Passed     bool
 			Validation struct{ Run, Model string }
 		}
 	}](t, r)
+	if !strings.Contains(r.stderr, " ran as run ") || release.Evidence.Run == "" || release.Evidence.Unproven != "" {
+		t.Errorf("the release is founded on %+v\n%s", release.Evidence, r.stderr)
+	}
+	if out := must(t, "show", dir, "--to", "production").stdout; !strings.Contains(out, "run "+release.Evidence.Run+" in ") {
+		t.Errorf("show does not say what proves it:\n%s", out)
+	}
 	if r.code != 0 || len(release.Gates) != 1 || !release.Gates[0].Passed || release.Gates[0].Validation.Run == "" || release.Gates[0].Validation.Model == "" {
 		t.Errorf("exit %d: %+v\n%s", r.code, release, r.stderr)
 	}

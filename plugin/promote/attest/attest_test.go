@@ -116,6 +116,11 @@ func TestProvenanceSaysWhatWentIn(t *testing.T) {
 	}
 	unproven := build()
 	unproven.Generation = 0
+	ran := unproven
+	ran.Run = "k7x2mq"
+	if s, err := ParseStatement(provenance(t, ran).Content); err != nil || s.Predicate.BuildDefinition.InternalParameters != (Internal{Run: "k7x2mq"}) {
+		t.Errorf("a run is no proof: %+v, %v", s, err)
+	}
 	if s, err = ParseStatement(provenance(t, unproven).Content); err != nil || !s.Predicate.BuildDefinition.InternalParameters.Unproven {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -39,8 +39,10 @@ type Build struct {
 	Version string // of kubectl-ai
 	Format  string // layer, imageVolume or configMap
 	Tree    tree.Digest
-	// Generation is the one that the sandbox proved to run; 0: unproven.
+	// Generation is the one that the sandbox proved to run, and Run, where there
+	// is none, the run that ended well; 0 and "": unproven.
 	Generation uint64
+	Run        string
 	Runtimes   []Runtime
 }
 
@@ -93,6 +95,7 @@ type External struct {
 // code is.
 type Internal struct {
 	Generation uint64 `json:"generation,omitempty"`
+	Run        string `json:"run,omitempty"`
 	Unproven   bool   `json:"unproven,omitempty"` // no rank proved to run it
 }
 
@@ -139,7 +142,7 @@ func (b Build) Provenance(carrier, name string, sbom *Document) (Document, error
 			BuildDefinition: BuildDefinition{
 				BuildType:            buildType,
 				ExternalParameters:   External{Project: b.Project, CodeFormat: b.Format, TreeDigest: b.Tree.String()},
-				InternalParameters:   Internal{Generation: b.Generation, Unproven: b.Generation == 0},
+				InternalParameters:   Internal{Generation: b.Generation, Run: b.Run, Unproven: b.Generation == 0 && b.Run == ""},
 				ResolvedDependencies: inside,
 			},
 			RunDetails: RunDetails{Builder: Builder{ID: builder, Version: map[string]string{"kubectl-ai": b.Version}}},

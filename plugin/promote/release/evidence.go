@@ -10,11 +10,14 @@ type Evidence struct {
 	// was made all the same (--unproven); else "".
 	Unproven string `json:"unproven,omitempty"`
 	// Sandbox is the context of the cluster in which the code ran.
-	Sandbox    string    `json:"sandbox,omitempty"`
-	Generation uint64    `json:"generation,omitempty"`
-	Ran        time.Time `json:"ran,omitzero"` // when all ranks ran it
-	// Ranks is how many ranks gave receipts; Receipts has the first
-	// MaxReceipts of them.
+	Sandbox    string `json:"sandbox,omitempty"`
+	Generation uint64 `json:"generation,omitempty"`
+	// Run is the ID of a run that ended well, where no generation proves the
+	// code.
+	Run string    `json:"run,omitempty"`
+	Ran time.Time `json:"ran,omitzero"` // when all ranks ran it, or the run ended
+	// Ranks is how many ranks the run had, or gave receipts; Receipts has the
+	// first MaxReceipts of these.
 	Ranks    int       `json:"ranks,omitempty"`
 	Receipts []Receipt `json:"receipts,omitempty"`
 	// Runtimes compares, per container of the bundle, what it runs in
