@@ -53,11 +53,11 @@ func main() {
 	}
 	root := command.NewRoot(streams, payload.FS(), version)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = explain.Interrupted
 	}
-	os.Exit(explain.Print(streams.Voice(), err))
+	os.Exit(explain.Print(streams.Voice(), err, command.WantsJSON(cmd)))
 }
 
 // completionTime is how long the shell waits for names of what is on a

@@ -89,7 +89,7 @@ func TestSandboxWithoutAnEngine(t *testing.T) {
 	for _, args := range []string{"create --gpus none", "list", "status", "stop", "start", "delete --yes", "load x", "gpu ls", "gpu fail --gpu 0 --lost", "gpu heal", "gpu set --gpu 0 --power 100"} {
 		cmd, out, _ := sandboxCommand(t, strings.Fields(args)...)
 		var said bytes.Buffer
-		if code := explain.Print(&said, cmd.ExecuteContext(t.Context())); code != explain.ExitPrecondition {
+		if code := explain.Print(&said, cmd.ExecuteContext(t.Context()), false); code != explain.ExitPrecondition {
 			t.Errorf("%s: exit %d", args, code)
 		}
 		if !strings.Contains(said.String(), "SBX-001") || !strings.Contains(said.String(), "next:") || out.Len() > 0 {

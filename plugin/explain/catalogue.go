@@ -18,6 +18,9 @@ var catalogues = [][]Entry{
 	agentEntries,
 	promoteEntries,
 	clusterWaveEntries,
+	admissionEntries,
+	connectionEntries,
 	clusterEntries,
 	generalEntries,
+	hostEntries,
 }

@@ -30,9 +30,9 @@ var clusterEntries = []Entry{
 		Long: "The kubeconfig has no such context, or its file cannot be read. kubectl ai reads $KUBECONFIG or ~/.kube/config as kubectl does; a sandbox named N has the context kind-N.",
 	},
 	{
-		ID: "CTX-002", Exit: ExitPermission, Match: func(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) },
+		ID: "CTX-002", Exit: ExitPermission, Match: apierrors.IsForbidden,
 		Next: Text("kubectl auth can-i --list"),
-		Long: "The API server knows you and does not permit this, or does not know you. The message names the verb and the resource.",
+		Long: "The API server knows you and does not permit this. The message names the verb and the resource.",
 	},
 	{
 		ID: "CTX-003", Exit: ExitPrecondition, Match: As[*net.OpError](),

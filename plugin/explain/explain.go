@@ -6,9 +6,11 @@ package explain
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -114,48 +116,74 @@ func Tell(s term.Streams, err error) error {
 	if err == nil || errors.Is(err, Interrupted) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	e := Find(err)
-	event := term.Event{Kind: "Failed", ID: e.ID, Message: err.Error(), ExitCode: e.Exit}
-	if e.Cause != nil {
-		event.Cause = e.Cause(err)
-	}
-	if e.Next != nil {
-		event.Next = e.Next(err)
-	}
+	r := ReportOf(err)
+	event := term.Event{Kind: "Failed", ID: r.ID, Message: r.Message, Cause: r.Cause, Next: r.Next, ExitCode: r.ExitCode}
 	s.Emit(event)
 	return &ToldError{err}
 }
 
+// Report is an error as JSON, for programs. Its form is stable.
+type Report struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	ID         string `json:"id,omitempty"` // as `explain` takes it; none: it is not known
+	Message    string `json:"message"`
+	Cause      string `json:"cause,omitempty"`
+	Next       string `json:"next,omitempty"`
+	ExitCode   int    `json:"exitCode"`
+}
+
+// ReportOf returns what is known of an error.
+func ReportOf(err error) Report {
+	r := Report{APIVersion: "kubectl-ai.dev/v1alpha1", Kind: "Error", Message: strings.TrimRight(err.Error(), "\n")}
+	if errors.Is(err, Interrupted) || errors.Is(err, context.Canceled) {
+		r.Message, r.ExitCode = "interrupted", ExitInterrupted
+		return r
+	}
+	e := Find(err)
+	r.ID, r.ExitCode = e.ID, e.Exit
+	if e.Cause != nil {
+		r.Cause = e.Cause(err)
+	}
+	if e.Next != nil {
+		r.Next = e.Next(err)
+	}
+	return r
+}
+
 // Print writes an error as the user sees it, once, and returns the exit code.
-func Print(w io.Writer, err error) int {
+// With asJSON that is a Report in one line, the last one of stderr.
+func Print(w io.Writer, err error, asJSON bool) int {
 	if err == nil {
 		return 0
 	}
-	if errors.Is(err, Interrupted) || errors.Is(err, context.Canceled) {
-		_, _ = fmt.Fprintln(w, "interrupted")
-		return ExitInterrupted
-	}
-	e := Find(err)
+	r := ReportOf(err)
 	var told *ToldError
-	if errors.As(err, &told) {
-		return e.Exit
+	switch {
+	case errors.As(err, &told):
+	case asJSON:
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		_ = encoder.Encode(r)
+	case r.ExitCode == ExitInterrupted:
+		_, _ = fmt.Fprintln(w, r.Message)
+	default:
+		r.print(w)
 	}
+	return r.ExitCode
+}
+
+func (r Report) print(w io.Writer) {
 	head := "error"
-	if e.ID != "" {
-		head = "error[" + e.ID + "]"
+	if r.ID != "" {
+		head = "error[" + r.ID + "]"
 	}
-	_, _ = fmt.Fprintf(w, "%s: %s\n", head, strings.TrimRight(err.Error(), "\n"))
-	line := func(label string, f func(error) string) {
-		if f == nil {
-			return
-		}
-		if s := f(err); s != "" {
-			_, _ = fmt.Fprintf(w, "  %s %s\n", label, strings.ReplaceAll(s, "\n", "\n         "))
+	_, _ = fmt.Fprintf(w, "%s: %s\n", head, r.Message)
+	for _, line := range [][2]string{{"cause:", r.Cause}, {"next: ", r.Next}} {
+		if line[1] != "" {
+			_, _ = fmt.Fprintf(w, "  %s %s\n", line[0], strings.ReplaceAll(line[1], "\n", "\n         "))
 		}
 	}
-	line("cause:", e.Cause)
-	line("next: ", e.Next)
-	return e.Exit
 }
 
 var generalEntries = []Entry{
@@ -174,7 +202,8 @@ var generalEntries = []Entry{
 	},
 	{
 		ID: "GEN-124", Exit: ExitTimeout, Match: Is(context.DeadlineExceeded),
-		Next: Text("repeat the command with a longer --timeout"),
-		Long: "The time given by --timeout ran out before the cluster was where it should be.",
+		Cause: From(func(e *url.Error) string { return "the server was asked and did not answer in that time" }),
+		Next:  Text("kubectl cluster-info tells whether the server answers; or repeat the command with a longer --timeout, or --request-timeout where that was given"),
+		Long:  "The time given by --timeout, or for one request by --request-timeout, ran out before the cluster was where it should be.",
 	},
 }

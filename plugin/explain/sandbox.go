@@ -44,6 +44,7 @@ message says "permission denied", your user is not in the engine's group.`,
 	},
 	{
 		ID: "SBX-004", Exit: ExitUsage, Match: As[*cluster.NameError](),
+		Next: Text("choose a name such as ai or team-a"),
 		Long: "A sandbox's name becomes the host name of its nodes: lower-case letters, digits and dashes, at most 49 of them.",
 	},
 	{

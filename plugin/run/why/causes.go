@@ -155,3 +155,10 @@ func lastSeen(e corev1.Event) time.Time {
 	}
 	return e.CreationTimestamp.Time
 }
+
+// Denial explains a server's refusal to make any object, not only a pod. It
+// says false where the words are none of admission.
+func Denial(message, namespace string) (Cause, bool) {
+	row, ok := find(denials[:len(denials)-1], "", message)
+	return Cause{row.kind, message, strings.ReplaceAll(row.next, "NS", namespace)}, ok
+}

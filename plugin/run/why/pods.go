@@ -82,17 +82,17 @@ func (e *Explanation) pod(pod *corev1.Pod, seen admit.Seen, events []corev1.Even
 		return
 	}
 	for _, c := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
-		w := c.State.Waiting
-		if w == nil {
-			continue
-		}
-		if end := c.LastTerminationState.Terminated; w.Reason == "CrashLoopBackOff" && end != nil {
-			e.exit(exitOf(pod, c, end), pod, true, events)
+		if end, previous := lastEnd(c); c.RestartCount > 0 && end != nil && end.ExitCode != 0 && pod.Status.Phase != corev1.PodFailed {
+			e.exit(exitOf(pod, c, end), pod, previous, events)
 			cause := &e.Causes[len(e.Causes)-1]
 			if cause.Message = fmt.Sprintf("%s; it was started %d times", cause.Message, c.RestartCount+1); cause.Kind == KindExit {
 				cause.Kind = KindCrash
 			}
 			return
+		}
+		w := c.State.Waiting
+		if w == nil {
+			continue
 		}
 		if row, ok := find(waitings, w.Reason, w.Message); ok {
 			e.add(row.kind, fill(row.next, pod, c.Name, c.Image), "pod %s, container %s: %s: %s", pod.Name, c.Name, w.Reason, short(w.Message))
@@ -229,7 +229,7 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 		e.add(KindMemory, "raise resources.limits.memory in the overlay, or use less: a smaller batch, fewer loader workers", "%sout of memory: it reached %s (exit %d)", who, limit, x.Code)
 		return
 	}
-	if probe := killedByProbe(eventsOf(events, string(pod.UID)), x.Container); probe != "" && pod.UID != "" {
+	if probe := killedByProbe(eventsOf(events, string(pod.UID)), x.Container); probe != "" && pod.UID != "" && x.Code > 128 {
 		e.add(KindProbe, "a busy process answers late: raise timeoutSeconds, failureThreshold or initialDelaySeconds of the probe in the overlay", "%sexit %d: %s", who, x.Code, probe)
 		return
 	}
@@ -256,21 +256,22 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 }
 
 // killedByProbe returns what a probe said that made the kubelet kill a
-// container, "" where none did.
+// container, "" where none did. A kubelet that starts the container again says
+// which probe; else it only says that it stops it.
 func killedByProbe(said []corev1.Event, container string) string {
-	killed, probe := "", ""
+	killed, probe := false, ""
 	for _, event := range said {
 		switch {
-		case event.Reason == "Killing" && strings.Contains(event.Message, "ontainer "+container+" failed "):
-			killed = event.Message
-		case event.Reason == "Unhealthy":
+		case event.Reason == "Killing" && strings.Contains(event.Message, "ontainer "+container):
+			killed = true
+		case event.Reason == "Unhealthy" && (strings.HasPrefix(event.Message, "Liveness") || strings.HasPrefix(event.Message, "Startup")):
 			probe = event.Message
 		}
 	}
-	if killed == "" {
+	if !killed || probe == "" {
 		return ""
 	}
-	return strings.TrimSuffix(short(killed)+"; "+short(probe), "; ")
+	return "the kubelet killed it: " + strings.TrimSuffix(short(probe), ":")
 }
 
 // Failed is the container whose end is explained first.
