@@ -198,6 +198,7 @@ var generalEntries = []Entry{
 	},
 	{
 		ID: "USE-003", Exit: ExitFailed, Match: Is(term.ErrDeclined), Cause: Text("the question was answered with no; nothing was changed"),
+		Next: Text("repeat the command when it is meant; --yes answers beforehand"),
 		Long: "The question before a change was answered with no. Nothing was changed.",
 	},
 	{

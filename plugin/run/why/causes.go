@@ -103,8 +103,8 @@ var ends = []struct {
 	{nil, []int{127}, KindCommand, "its command was not found in the image", "correct command: of the container, or build the program into the image"},
 	{nil, []int{134}, KindExit, "it aborted (SIGABRT)", ""},
 	{nil, []int{135}, KindShm, "bus error (SIGBUS): mostly too little shared memory; /dev/shm has 64 MiB unless a volume is there", "mount an emptyDir with medium: Memory at /dev/shm, and raise limits.memory by its size; or fewer loader workers"},
-	{nil, []int{137}, KindKilled, "it was killed (SIGKILL): it did not end in time when it was told to, or something on the node killed it", ""},
-	{nil, []int{139}, KindCrash, "it crashed (SIGSEGV)", "look for a library of the image that does not fit the processor or another library: the log's end, python -X faulthandler"},
+	{nil, []int{137}, KindKilled, "it was killed (SIGKILL): it did not end in time when it was told to, or something on its node killed it", ""},
+	{nil, []int{139}, KindSegfault, "it crashed (SIGSEGV)", "look for a library of the image that does not fit the processor or another library: the log's end, python -X faulthandler"},
 	{nil, []int{143}, KindKilled, "it was told to end (SIGTERM)", ""},
 }
 

@@ -219,13 +219,13 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 	if previous {
 		logs += " --previous"
 	}
-	if x.Reason == "OOMKilled" {
-		limit := "its memory limit"
-		for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-			if q, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == x.Container {
-				limit += " of " + q.String()
-			}
+	limit := "its memory limit"
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if q, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == x.Container {
+			limit += " of " + q.String()
 		}
+	}
+	if x.Reason == "OOMKilled" {
 		e.add(KindMemory, "raise resources.limits.memory in the overlay, or use less: a smaller batch, fewer loader workers", "%sout of memory: it reached %s (exit %d)", who, limit, x.Code)
 		return
 	}
@@ -242,6 +242,9 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 			}
 			break
 		}
+	}
+	if x.Code == 137 && strings.Contains(limit, " of ") { // a busy node misses that the kernel did it
+		cause.Message += ", such as the kernel for " + limit
 	}
 	if x.Reason != "" && x.Reason != "Error" {
 		cause.Message += ", " + x.Reason

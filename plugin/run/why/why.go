@@ -64,7 +64,8 @@ const (
 	KindProbe     = "probe"     // a liveness or startup probe killed it, or it is never ready
 	KindInit      = "init"      // a container that comes before
 	KindKilled    = "killed"    // by a signal
-	KindCrash     = "crash"     // again and again, or a segmentation fault
+	KindCrash     = "crash"     // again and again
+	KindSegfault  = "segfault"
 	KindExit      = "exit"      // a code of the program's own
 	KindGang      = "gang"      // a rank is missing, or cannot reach another
 	KindNaN       = "nan"       // a metric is no number
