@@ -5,5 +5,5 @@ import "embed"
 
 // FS holds the bundles, a folder each. Compiled Python is not among them.
 //
-//go:embed digits
+//go:embed char-lm digits torch-ddp tune
 var FS embed.FS

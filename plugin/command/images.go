@@ -35,6 +35,9 @@ type loadedImages struct {
 	cluster cluster.Cluster
 	engine  *engine.Engine
 	payload fs.FS
+	// unbuilt is the error of a runtime image that the bundle's own Dockerfile
+	// makes and that no registry has; nil for other images.
+	unbuilt func(ref string) error
 }
 
 func (i loadedImages) bring(ctx context.Context, refs []string, progress *term.Progress) (agent string, err error) {
@@ -52,6 +55,9 @@ func (i loadedImages) bring(ctx context.Context, refs []string, progress *term.P
 		err := i.load(ctx, ref)
 		var absent *image.NotFoundError
 		if errors.As(err, &absent) {
+			if err := i.mayPull(ctx, ref); err != nil {
+				return "", err
+			}
 			progress.Note("image %s is not on this machine: the nodes pull it", ref)
 			continue
 		}
@@ -60,6 +66,15 @@ func (i loadedImages) bring(ctx context.Context, refs []string, progress *term.P
 		}
 	}
 	return img.Ref, nil
+}
+
+// mayPull refuses an image that the nodes would look for in vain, unless one
+// of them has it from before.
+func (i loadedImages) mayPull(ctx context.Context, ref string) error {
+	if i.unbuilt == nil || slices.ContainsFunc(i.cluster.Nodes, func(n cluster.Node) bool { return image.Present(ctx, n, ref) }) {
+		return nil
+	}
+	return i.unbuilt(ref)
 }
 
 // load brings an image of the engine into the nodes that lack it, or the one

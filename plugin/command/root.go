@@ -29,6 +29,7 @@ func NewRoot(streams term.Streams, payload fs.FS, version string) *cobra.Command
 the code in the running pods the same as the code in your editor, and promotes
 exactly that code to production.
 
+  kubectl ai init                      a bundle out of the project in this folder
   kubectl ai sandbox create            a kind cluster with (simulated) GPUs
   kubectl ai dev samples/digits        run the bundle; every save runs in all ranks
   kubectl ai promote --to production   the same code, digest for digest
@@ -62,6 +63,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 	root.AddCommand(
 		NewCmdSandbox(f),
 		NewCmdDemo(f),
+		NewCmdInit(f),
 		NewCmdDoctor(f),
 		NewCmdSetup(f),
 		NewCmdDev(f),

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/execstream"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/session"
+	"github.com/kubectl-ai/kubectl-ai/plugin/scaffold"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 )
 
@@ -116,6 +118,12 @@ func openTarget(ctx context.Context, f *Factory, dir, environment string, a *all
 	t := &target{rendered: r}
 	if t.connection, err = connect(ctx, f, sandboxContext(f, r.env), r.project.Agent.Image, a); err != nil {
 		return nil, err
+	}
+	if loaded, ok := t.images.(loadedImages); ok {
+		loaded.unbuilt = func(ref string) error {
+			return scaffold.Unbuilt(os.DirFS(r.project.Dir), dir, r.project.Name, ref)
+		}
+		t.images = loaded
 	}
 	if t.foreign {
 		// A namespace there is somebody's decision: it is neither made nor marked.

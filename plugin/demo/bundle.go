@@ -6,20 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
-	"strings"
 
-	"github.com/kubectl-ai/kubectl-ai/kustomize/components"
-	"github.com/kubectl-ai/kubectl-ai/samples"
+	"github.com/kubectl-ai/kubectl-ai/plugin/scaffold"
 )
 
 // sample is the bundle that the demo goes through.
 const sample = "digits"
-
-// catalogue is where the sample finds components in the source tree; a copy
-// has them beside itself.
-const catalogue = "../../../../kustomize/components/"
 
 // Contexts are the two clusters as the sample's project file names them.
 const (
@@ -36,50 +29,17 @@ func write(dir, sandbox, production string) (written bool, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("look for a bundle: %w", err)
 	}
-	source, err := fs.Sub(samples.FS, sample)
+	plan, err := scaffold.FromTemplate(sample)
 	if err != nil {
-		return false, fmt.Errorf("read the sample: %w", err)
+		return false, err
 	}
-	taken := map[string]bool{}
-	err = fs.WalkDir(source, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+	for i, file := range plan.Files {
+		if file.Path == "kubectl-ai.yaml" {
+			plan.Files[i].Content = contexts(file.Content, sandbox, production)
 		}
-		content, err := fs.ReadFile(source, name)
-		if err != nil {
-			return err
-		}
-		switch path.Base(name) {
-		case "kustomization.yaml":
-			for _, line := range strings.Split(string(content), "\n") {
-				if _, rest, ok := strings.Cut(line, catalogue); ok {
-					component, _, _ := strings.Cut(rest, "/")
-					taken[component] = true
-				}
-			}
-			content = bytes.ReplaceAll(content, []byte(catalogue), []byte("../../components/"))
-		case "kubectl-ai.yaml":
-			content = contexts(content, sandbox, production)
-		}
-		return writeFile(filepath.Join(dir, filepath.FromSlash(name)), content)
-	})
-	if err != nil {
-		return false, fmt.Errorf("write the sample: %w", err)
 	}
-	for name := range taken {
-		c, err := components.Embedded().Get(name)
-		if err != nil {
-			return false, err
-		}
-		files, err := c.Files()
-		if err != nil {
-			return false, err
-		}
-		for file, content := range files {
-			if err := writeFile(filepath.Join(dir, "components", name, filepath.FromSlash(file)), content); err != nil {
-				return false, fmt.Errorf("write component %s: %w", name, err)
-			}
-		}
+	if err := plan.Write(dir); err != nil {
+		return false, err
 	}
 	return true, nil
 }
@@ -98,11 +58,4 @@ func contexts(file []byte, sandbox, production string) []byte {
 		}
 	}
 	return bytes.Join(lines, []byte("\n"))
-}
-
-func writeFile(name string, content []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(name, content, 0o644)
 }

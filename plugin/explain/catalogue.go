@@ -5,6 +5,7 @@ package explain
 var catalogues = [][]Entry{
 	gateEntries,
 	catalogEntries,
+	scaffoldEntries,
 	edgeEntries,
 	runEntries,
 	driftEntries,

@@ -1,0 +1,1 @@
+"""A perceptron that tells praise from blame."""
