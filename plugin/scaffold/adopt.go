@@ -81,7 +81,7 @@ func (p *Plan) adopt(s *survey, o Options) error {
 		default:
 			dir = path.Join(l.parent, name)
 			base := relative(dir, l.base)
-			namespace := "default"
+			namespace := "" // that of -n, or default
 			if name == project.Production {
 				namespace = p.Name
 			}

@@ -133,7 +133,7 @@ func (p *Plan) make(s *survey, w *work) error {
 		resources = append(resources, "service.yaml")
 	}
 	p.add("base/kustomization.yaml", kustomization("", resources, ""))
-	p.add("overlays/sandbox/kustomization.yaml", kustomization("default", []string{"../../base"}, ""))
+	p.add("overlays/sandbox/kustomization.yaml", kustomization("", []string{"../../base"}, ""))
 	p.add("overlays/production/namespace.yaml", namespaceManifest(p.Name))
 	p.add("overlays/production/kustomization.yaml", kustomization(p.Name, []string{"../../base", "namespace.yaml"}, t.productionPatch()))
 	p.add(project.FileName, t.project(nil))
