@@ -14,7 +14,7 @@ import (
 	authorization "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
-	"k8s.io/client-go/kubernetes"
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 
@@ -162,7 +162,7 @@ func askPermissions(ctx context.Context, f *Factory, context, namespace string) 
 		return nil, err
 	}
 	config.Timeout = 2 * contextTime
-	client, err := kubernetes.NewForConfig(config)
+	client, err := clientset.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}

@@ -90,9 +90,9 @@ func ranksOf(job *batchv1.Job) int32 {
 	return ranks
 }
 
-// codeContainers is the annotation by which a pod names the containers that
+// CodeContainers is the annotation by which a pod names the containers that
 // run the code.
-func codeContainers(pod *corev1.Pod) string {
+func CodeContainers(pod *corev1.Pod) string {
 	if pod.Annotations[ContainersAnnotation] == "" {
 		return releasedContainers
 	}

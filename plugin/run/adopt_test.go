@@ -50,11 +50,11 @@ func TestRunsThatOthersStartedAreAdoptedOnce(t *testing.T) {
 
 func TestPodsOfReleasesNameTheirContainersOtherwise(t *testing.T) {
 	pod := &corev1.Pod{}
-	if got := codeContainers(pod); got != releasedContainers {
+	if got := CodeContainers(pod); got != releasedContainers {
 		t.Error(got)
 	}
 	pod.Annotations = map[string]string{ContainersAnnotation: "main"}
-	if got := codeContainers(pod); got != ContainersAnnotation {
+	if got := CodeContainers(pod); got != ContainersAnnotation {
 		t.Error(got)
 	}
 }

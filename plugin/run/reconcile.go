@@ -243,7 +243,7 @@ func (s *Store) readLogs(ctx context.Context, r *Record, pods []*corev1.Pod, met
 		if pod.Status.Phase == corev1.PodPending {
 			continue
 		}
-		for _, rank := range observe.Ranks(pod, codeContainers(pod)) {
+		for _, rank := range observe.Ranks(pod, CodeContainers(pod)) {
 			key := string(pod.UID) + "/" + rank.Container
 			options := &corev1.PodLogOptions{Container: rank.Container, Timestamps: true}
 			since := read[key]

@@ -297,6 +297,15 @@ func (j *Journal) replay(visit func(*record, tree.Index) error) error {
 	}
 }
 
+// Stamp is another one whenever the journal has changed; "" while there is none.
+func (j *Journal) Stamp() string {
+	info, err := os.Stat(j.file())
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), "/", info.Size())
+}
+
 func (j *Journal) file() string { return filepath.Join(j.dir, "generations.jsonl") }
 
 func (j *Journal) blob(sum [32]byte) string {
