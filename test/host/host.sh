@@ -18,6 +18,7 @@ packages=(
   gcc libc6-dev libseccomp-dev pkg-config    # runc, ai-gpu, the NVML library
   gcc-aarch64-linux-gnu libc6-dev-arm64-cross # the last two for arm64
   git jq rsync procps ca-certificates        # scripts and the benchmark's peer
+  chromium                                   # the dashboard's test
 )
 clamp=/usr/local/bin/runc-clamped
 daemon_json=/etc/docker/daemon.json

@@ -21,6 +21,7 @@ var rules = []struct {
 	{"./cmd/kubectl-ai ./cmd/nvidia-smi ./cmd/ai-registry ./cmd/ai-services ./cmd/ai-agent", []string{"github.com/NVIDIA/go-nvml"}, "go-nvml needs cgo: ai-gpu alone has it"},
 	{"./cmd/kubectl-ai ./cmd/ai-services", []string{"k8s.io/client-go/informers", "k8s.io/client-go/kubernetes/typed/apps"}, "the clients and informers of every API group are 18 MB: plugin/clientset and tools/cache do"},
 	{"./plugin/project ./plugin/observe ./plugin/apply ./plugin/catalog ./plugin/edge ./plugin/drift/...", []string{module + "/plugin/command", module + "/plugin/explain", module + "/plugin/term"}, "domain packages return typed errors; only commands put them into words"},
+	{"./plugin/live ./plugin/dashboard", []string{module + "/plugin/command", module + "/plugin/explain", module + "/plugin/term"}, "a live state is data: commands draw it in a terminal"},
 	{"./plugin/promote/... ./plugin/reload/... ./plugin/run/... ./plugin/capacity", []string{module + "/plugin/command", module + "/plugin/explain", module + "/plugin/term", module + "/sandbox"}, "domain packages know neither the terminal nor the sandbox"},
 }
 
