@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
+	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run/admit"
 )
@@ -64,6 +65,9 @@ const recent = 5
 // NewCmdStatus returns `kubectl ai status`.
 func NewCmdStatus(f *Factory) *cobra.Command {
 	o := &RunsOptions{allow: allowance{reads: true}}
+	var watch bool
+	var only string
+	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "status [DIR]",
 		Short: "Show what runs, how far it is, and what of the cluster it holds",
@@ -73,14 +77,34 @@ that each holds and for how long. Below, what nodes have to give, what runs and 
 hold of it, and what is free; control plane nodes that take no pods do not count.
 
 Records are brought up to date from Jobs, pods and logs, and a run that waits is let go
-when it finds room now. Nothing else is changed.`,
+when it finds room now. Nothing else is changed.
+
+With -w it goes on: a tree of runs and their ranks that is drawn over again, with the
+step, the curve of the loss, the time that is left, the generation and the GPUs of each.
+Without a terminal it prints a line for what changes, with -o json the whole state
+whenever it has changed. --run shows one run and ends with it.
+
+Exit codes with -w: 0 the run of --run is complete, 1 it failed, 124 --timeout ran out,
+130 interrupted.`,
 		Example: `  kubectl ai status samples/digits
+  kubectl ai status -w
+  kubectl ai status -w --run k7x2mq --timeout 10m
   kubectl ai status -o json | jq '.resources[] | select(.name == "nvidia.com/gpu").free'`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
 			if err := checkOutput(o.Output); err != nil {
 				return err
+			}
+			switch {
+			case !watch && (only != "" || timeout != 0):
+				return explain.Usagef("--run and --timeout go with --watch")
+			case watch && o.Output != "" && o.Output != "json":
+				return explain.Usagef("-o %s does not go with --watch: json, or none", o.Output)
+			case timeout < 0:
+				return explain.Usagef("--timeout %v: want a time over 0, such as 10m", timeout)
+			case watch:
+				return o.watchStatus(cmd.Context(), f, only, timeout)
 			}
 			r, err := o.open(cmd.Context(), f)
 			if err != nil {
@@ -91,6 +115,13 @@ when it finds room now. Nothing else is changed.`,
 	}
 	cmd.Flags().StringVarP(&o.Environment, "environment", "e", "sandbox", "environment of the bundle that is looked at")
 	addOutput(cmd, &o.Output)
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
+	cmd.Flags().StringVar(&only, "run", "", "with --watch: ID of the one run to show, and to end with")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "with --watch: end after this time, such as 10m (0: never)")
+	_ = cmd.RegisterFlagCompletionFunc("run", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		o.Dir = dirArg(args)
+		return o.complete(cmd.Context(), f, nil), cobra.ShellCompDirectiveNoFileComp
+	})
 	return cmd
 }
 
