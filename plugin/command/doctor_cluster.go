@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/checkup"
+	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/doctor"
 )
 
@@ -59,7 +60,7 @@ func (o *DoctorOptions) askClusters(ctx context.Context, f *Factory) clustersSee
 		})
 	}
 	_ = g.Wait()
-	for _, name := range []string{current, defaultSandbox} {
+	for _, name := range []string{current, sandboxHere(), defaultSandbox} {
 		if slices.ContainsFunc(seen.answers, func(a checkup.Answer) bool { return a.Context == name && a.Err == nil }) {
 			seen.context = name
 			break
@@ -78,6 +79,15 @@ func (o *DoctorOptions) askClusters(ctx context.Context, f *Factory) clustersSee
 	return seen
 }
 
+// sandboxHere is the context of the sandbox of the bundle in this folder.
+func sandboxHere() string {
+	p, err := project.Load(".")
+	if err != nil {
+		return ""
+	}
+	return p.Environments[project.Sandbox].Context
+}
+
 // chooseContexts returns the contexts to ask.
 func (o *DoctorOptions) chooseContexts(raw api.Config, current string) []string {
 	names := environmentNamesOf(raw.Contexts)
@@ -88,7 +98,8 @@ func (o *DoctorOptions) chooseContexts(raw api.Config, current string) []string 
 	if o.Contexts || cheap {
 		return names
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return name != current && name != defaultSandbox })
+	few := []string{current, sandboxHere(), defaultSandbox}
+	return slices.DeleteFunc(names, func(name string) bool { return !slices.Contains(few, name) })
 }
 
 // askContext asks for the server's version, which needs no permission.
