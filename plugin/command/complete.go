@@ -36,6 +36,7 @@ var flagNames = map[string]namer{
 	"rank":            rankNumbers,
 	"release":         releaseNumbers,
 	"releases":        listOf(releaseNumbers),
+	"run":             runIDs,
 	"stage":           bundleStages,
 	"to":              environmentNames,
 	"to-release":      releaseNumbers,

@@ -62,7 +62,6 @@ nothing: a run that waits is let go by whoever waits for it, such as run --wait.
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle whose runs are shown")
-	completeEnvironments(cmd, "environment")
 	flags.IntVar(&o.Port, "port", 0, "port on 127.0.0.1 (0: one that is free)")
 	flags.BoolVar(&o.Open, "open", false, "open the page in the browser")
 	addOutput(cmd, &o.Output)

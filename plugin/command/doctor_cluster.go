@@ -10,11 +10,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"golang.org/x/sync/errgroup"
 	authorization "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/version"
-	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd/api"
 

@@ -118,10 +118,6 @@ Exit codes with -w: 0 the run of --run is complete, 1 it failed, 124 --timeout r
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, and show what changes")
 	cmd.Flags().StringVar(&only, "run", "", "with --watch: ID of the one run to show, and to end with")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "with --watch: end after this time, such as 10m (0: never)")
-	_ = cmd.RegisterFlagCompletionFunc("run", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		o.Dir = dirArg(args)
-		return o.complete(cmd.Context(), f, nil), cobra.ShellCompDirectiveNoFileComp
-	})
 	return cmd
 }
 

@@ -7,13 +7,13 @@ import (
 	"sync"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/inject"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
@@ -25,10 +25,11 @@ const shown = 20
 // watch keeps pods and nodes, and has records read again when a Job, a pod or
 // a record changes.
 func (w *Watcher) watch(ctx context.Context) error {
-	pods := w.factory(w.Namespace, run.ProjectLabel+"="+w.Project)
-	runs := w.factory(w.Namespace, run.IDLabel)
-	nodes := w.factory("", "")
-	seen := func(part string, informer cache.SharedIndexInformer, update, gone func(any)) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := func(part string, informer cache.SharedInformer, update, gone func(any)) error {
 		_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 			AddFunc:    update,
 			UpdateFunc: func(_, obj any) { update(obj) },
@@ -42,46 +43,44 @@ func (w *Watcher) watch(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", part, err)
 		}
-		return informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
+		err = informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
 			if apierrors.IsForbidden(err) {
 				w.note(ctx, part, err) // of anything else, reading the records tells
 			}
 		})
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", part, err)
+		}
+		running.Go(func() { informer.RunWithContext(ctx) })
+		return nil
 	}
 	again := func(any) { wake(w.look) }
-	for _, add := range []func() error{
-		func() error {
-			return seen("pods", pods.Core().V1().Pods().Informer(), func(obj any) { w.pod(obj.(*corev1.Pod), false) }, func(obj any) {
-				if pod, ok := obj.(*corev1.Pod); ok {
-					w.pod(pod, true)
-				}
-			})
-		},
-		func() error { return seen("records", runs.Core().V1().ConfigMaps().Informer(), again, again) },
-		func() error { return seen("Jobs", runs.Batch().V1().Jobs().Informer(), again, again) },
-		func() error {
-			return seen("nodes", nodes.Core().V1().Nodes().Informer(), func(obj any) { w.node(obj.(*corev1.Node), false) }, func(obj any) {
+	core := w.Client.CoreV1()
+	err := watch("pods", clientset.Informer(w.Client, core.Pods(w.Namespace), run.ProjectLabel+"="+w.Project, &corev1.Pod{}),
+		func(obj any) { w.pod(obj.(*corev1.Pod), false) }, func(obj any) {
+			if pod, ok := obj.(*corev1.Pod); ok {
+				w.pod(pod, true)
+			}
+		})
+	if err == nil {
+		err = watch("nodes", clientset.Informer(w.Client, core.Nodes(), "", &corev1.Node{}),
+			func(obj any) { w.node(obj.(*corev1.Node), false) }, func(obj any) {
 				if node, ok := obj.(*corev1.Node); ok {
 					w.node(node, true)
 				}
 			})
-		},
-	} {
-		if err := add(); err != nil {
-			return err
-		}
 	}
-	for _, f := range []informers.SharedInformerFactory{pods, runs, nodes} {
-		f.Start(ctx.Done())
-		defer f.Shutdown()
+	if err == nil {
+		err = watch("records", clientset.Informer(w.Client, core.ConfigMaps(w.Namespace), run.IDLabel, &corev1.ConfigMap{}), again, again)
+	}
+	if err == nil {
+		err = watch("Jobs", clientset.Informer(w.Client, w.Client.BatchV1().Jobs(w.Namespace), run.IDLabel, &batchv1.Job{}), again, again)
+	}
+	if err != nil {
+		return err
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
-}
-
-func (w *Watcher) factory(namespace, selector string) informers.SharedInformerFactory {
-	return informers.NewSharedInformerFactoryWithOptions(w.Client, 0, informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = selector }))
 }
 
 func (w *Watcher) pod(pod *corev1.Pod, gone bool) {

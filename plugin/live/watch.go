@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/drift/exporter"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"

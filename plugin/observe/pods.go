@@ -11,9 +11,6 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -52,17 +49,7 @@ type Selection struct {
 // the server forbids is an error, as repeating it would be of no use.
 func Watch(parent context.Context, client clientset.Interface, s Selection, send func(Event)) error {
 	ctx, cancel := context.WithCancelCause(parent)
-	pods := client.CoreV1().Pods(s.Namespace)
-	informer := cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			o.LabelSelector = s.Selector
-			return pods.List(ctx, o)
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			o.LabelSelector = s.Selector
-			return pods.Watch(ctx, o)
-		},
-	}, client), &corev1.Pod{}, 0)
+	informer := clientset.Informer(client, client.CoreV1().Pods(s.Namespace), s.Selector, &corev1.Pod{})
 	state := tracker{annotation: s.Annotation, started: map[string]string{}, trouble: map[string]string{}, send: send}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { state.update(obj.(*corev1.Pod)) },

@@ -66,10 +66,10 @@ const (
 	KindKilled    = "killed"    // by a signal
 	KindCrash     = "crash"     // again and again
 	KindSegfault  = "segfault"
-	KindExit      = "exit"      // a code of the program's own
-	KindGang      = "gang"      // a rank is missing, or cannot reach another
-	KindNaN       = "nan"       // a metric is no number
-	KindRefused   = "refused"   // a validation
+	KindExit      = "exit"    // a code of the program's own
+	KindGang      = "gang"    // a rank is missing, or cannot reach another
+	KindNaN       = "nan"     // a metric is no number
+	KindRefused   = "refused" // a validation
 	KindGone      = "gone"
 	KindNothing   = "nothing" // nothing stands in the way
 )
@@ -122,8 +122,10 @@ func Run(r run.Record, live run.Live, seen admit.Seen, events []corev1.Event) Ex
 func reported(r run.Record) (out []Cause) {
 	for _, m := range r.Metrics {
 		if m.Last.IsNaN() {
-			out = append(out, Cause{KindNaN, m.Name + " is NaN: " + plural(m.Count, "report") + " of it, the last one no number",
-				"a lower learning rate, clipped gradients, or look at the data; its values: kubectl ai runs show " + r.ID})
+			out = append(out, Cause{
+				KindNaN, m.Name + " is NaN: " + plural(m.Count, "report") + " of it, the last one no number",
+				"a lower learning rate, clipped gradients, or look at the data; its values: kubectl ai runs show " + r.ID,
+			})
 		}
 	}
 	if r.Phase != apply.Complete || r.Report == nil {
