@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -73,6 +74,15 @@ func (m manifests) processes() string {
 	return ""
 }
 
+// count is the value of that variable: torchrun's is of a pod, accelerate's of
+// all pods together.
+func (m manifests) count(pods, processes int) int {
+	if m.launcher == launcherAccelerate {
+		return pods * processes
+	}
+	return processes
+}
+
 func (m manifests) job() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -95,7 +105,7 @@ func (m manifests) job() string {
 	line("        workingDir: %s\n        command: %s", m.mountPath, flow(m.command))
 	env := slices.Clone(m.env)
 	if name := m.processes(); name != "" {
-		env = append(env, Variable{name, "1"})
+		env = append(env, Variable{name, strconv.Itoa(m.count(m.pods, 1))})
 	}
 	if len(env) > 0 {
 		line("        env:")
@@ -140,13 +150,11 @@ func (m manifests) productionPatch() string {
 	if pods := max(m.wantPods, 1); m.wantPods > 0 && pods != m.pods && m.pods > 1 {
 		ops = append(ops, fmt.Sprintf("{op: replace, path: /spec/completions, value: %d}", pods), fmt.Sprintf("{op: replace, path: /spec/parallelism, value: %d}", pods))
 	}
-	if m.wantProcs > 1 && m.processes() != "" {
-		total := m.wantProcs
-		if m.launcher == launcherAccelerate {
-			total *= max(m.wantPods, 1)
+	if m.processes() != "" {
+		if n := m.count(max(m.wantPods, m.pods), max(m.wantProcs, 1)); n != m.count(m.pods, 1) {
+			ops = append(ops, fmt.Sprintf("{op: replace, path: /spec/template/spec/containers/0/env/%d/value, value: \"%d\"}", len(m.env), n))
 		}
-		ops = append(ops, fmt.Sprintf("{op: replace, path: /spec/template/spec/containers/0/env/%d/value, value: \"%d\"}", len(m.env), total))
-		if m.gpu != "" {
+		if m.gpu != "" && m.wantProcs > 1 {
 			ops = append(ops, fmt.Sprintf("{op: replace, path: /spec/template/spec/containers/0/resources/limits/nvidia.com~1gpu, value: %d}", m.wantProcs))
 		}
 	}
