@@ -161,7 +161,7 @@ function run(r) {
       h("span", { class: "value" },
         main ? h("span", {}, h("span", { class: "muted" }, main.name + " "), h("b", {}, number(main.last))) : "",
         h("span", { class: "sub" }, when(r))),
-      h("span", { class: "trace" }, spark(main), r.progress !== undefined && !r.done && bar(Number(r.progress)))),
+      h("span", { class: "trace" }, main && spark(main), r.progress !== undefined && !r.done && bar(Number(r.progress)))),
     open && h("div", { class: "body", id: id + "-body", "data-key": "d" }, detail(r)));
 }
 
