@@ -38,8 +38,10 @@ func NewCmdWhy(f *Factory) *cobra.Command {
 		Long: `Says, on one screen, what stands in the way and what helps. Of a run that waits: who
 holds what it wants, since when, and which of them have to end; whether nodes could ever
 hold it; quotas; a resource that no node has. Of one that was let go: what the scheduler,
-the nodes or the server's admission say. Of one that failed: how its first ranks ended,
-what the exit code means, and the end of what was said. Nothing is changed.`,
+the nodes or the server's admission say, and which ranks a gang lacks. Of one that
+failed: how its first ranks ended, what the exit code or the end of the log means. Of one
+that is not good enough: what refuses it. The first cause matters most; with -o json its
+kind is a word that stays, such as memory, image, quota, shm or gang. Nothing is changed.`,
 		Example: `  kubectl ai why k7x2mq
   kubectl ai why train-0-x7k2p -n team-a -o json`,
 		Args: func(cmd *cobra.Command, args []string) error {

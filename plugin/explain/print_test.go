@@ -60,7 +60,7 @@ func TestWhoIsForbiddenAndWhatIs(t *testing.T) {
 	pods := schema.GroupResource{Resource: "pods"}
 	forbidden := func(words string) error { return apierrors.NewForbidden(pods, "p", errors.New(words)) }
 	invalid := &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusUnprocessableEntity, Reason: metav1.StatusReasonInvalid, Message: "Secret \"s\" is invalid: data: Too long"}}
-	going := forbidden("namespace ns is being terminated").(*apierrors.StatusError)
+	going := apierrors.NewForbidden(pods, "p", errors.New("namespace ns is being terminated"))
 	going.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: "NamespaceTerminating"}}
 	for _, c := range []struct {
 		name string
