@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/live"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/control"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
@@ -106,7 +107,7 @@ func releasesOf(ctx context.Context, environment string, all []*production) ([]l
 		for i := range records { // who looks at the list reads no inventories
 			records[i].Images, records[i].Workloads = nil, nil
 		}
-		out = append(out, live.Releases{Environment: environment, Cluster: p.cluster, Context: p.context, Current: state.Current, Items: records})
+		out = append(out, live.Releases{Environment: environment, Cluster: p.cluster, Context: p.context, Current: state.Current, Items: append([]release.Record{}, records...)})
 	}
 	return out, nil
 }

@@ -119,7 +119,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	if server.Shutdown(limit) != nil {
 		_ = server.Close()
 	}
-	<-ended
+	_ = <-ended // that it was closed
 	return context.Cause(ctx)
 }
 

@@ -133,6 +133,7 @@ func TestTheDashboardShowsWhatHappensInTheCluster(t *testing.T) {
 	p.Click("#generation-list summary")
 	p.Until(`[...document.querySelectorAll(".diff .add")].some((e) => e.textContent === "+factor = 2")`)
 	p.Until(`document.querySelector('[data-run="Job/train"] .sub').textContent.startsWith("kubectl ai dev")`)
+	p.Until(`document.querySelector("#release-list .empty") !== null && document.querySelector("#drift-list .empty") !== null`)
 	for _, width := range []int64{1280, 390} {
 		p.See(width, "dark")
 		p.Judge(fmt.Sprint(width))
