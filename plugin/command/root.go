@@ -12,6 +12,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/setup"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+	"github.com/kubectl-ai/kubectl-ai/plugin/topics"
 )
 
 // NewRoot returns `kubectl ai` with all its verbs.
@@ -60,49 +61,46 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 precondition not met, 4 not permitted,
 	for _, name := range []string{"kubeconfig", "context", "namespace", "as", "request-timeout"} {
 		addConnectionFlag(root, f, name)
 	}
-	root.AddCommand(
-		NewCmdSandbox(f),
-		NewCmdDemo(f),
-		NewCmdInit(f),
-		NewCmdDoctor(f),
-		NewCmdSetup(f),
-		NewCmdDev(f),
-		NewCmdRun(f),
-		NewCmdRuns(f),
-		NewCmdValidate(f),
-		NewCmdStatus(f),
-		NewCmdDashboard(f),
-		NewCmdWhy(f),
-		NewCmdAttach(f),
-		NewCmdVerify(f),
-		NewCmdGenerations(f),
-		NewCmdBack(f),
-		NewCmdPull(f),
-		NewCmdCatalog(f),
-		NewCmdEdge(f),
-		NewCmdRender(f),
-		NewCmdDiff(f),
-		NewCmdPromote(f),
-		NewCmdHistory(f),
-		NewCmdShow(f),
-		NewCmdRollback(f),
-		NewCmdUninstall(f),
-		NewCmdClusters(f),
-		NewCmdRBAC(f),
-		newCmdDigest(f),
-		NewCmdTargets(f),
-		NewCmdWhyIgnored(f),
-		NewCmdDrift(f),
-		NewCmdAgent(f),
-		NewCmdServices(f),
-		newCmdExplain(f),
-		newCmdVersion(f),
-		NewCmdCompletion(f),
-	)
+	for _, g := range groups(f) {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, verb := range g.verbs {
+			verb.GroupID = g.id
+			root.AddCommand(verb)
+		}
+	}
+	for _, topic := range topics.All() {
+		root.AddCommand(&cobra.Command{Use: topic.Name, Short: topic.Title, Long: topic.Text})
+	}
+	root.SetHelpCommandGroupID(groupLook)
 	root.InitDefaultHelpCmd() // a link may be named after it
 	rename(root, streams.Called)
 	addCompletion(f, root)
 	return root
+}
+
+// groupLook has what is about the tool itself as well.
+const groupLook = "look"
+
+type group struct {
+	id, title string
+	verbs     []*cobra.Command
+}
+
+// groups are the verbs in the order in which they are met.
+func groups(f *Factory) []group {
+	return []group{
+		{"start", "Start:", []*cobra.Command{NewCmdDemo(f), NewCmdInit(f), NewCmdDoctor(f), NewCmdSetup(f), NewCmdSandbox(f)}},
+		{"develop", "Develop:", []*cobra.Command{
+			NewCmdDev(f), NewCmdAttach(f), NewCmdVerify(f), NewCmdGenerations(f), NewCmdBack(f), NewCmdPull(f),
+			newCmdDigest(f), NewCmdTargets(f), NewCmdWhyIgnored(f),
+		}},
+		{"run", "Run and validate:", []*cobra.Command{NewCmdRun(f), NewCmdRuns(f), NewCmdValidate(f), NewCmdDrift(f), NewCmdCatalog(f), NewCmdEdge(f)}},
+		{"ship", "Ship:", []*cobra.Command{
+			NewCmdRender(f), NewCmdDiff(f), NewCmdPromote(f), NewCmdHistory(f), NewCmdShow(f), NewCmdRollback(f),
+			NewCmdUninstall(f), NewCmdClusters(f), NewCmdRBAC(f), NewCmdAgent(f), NewCmdServices(f),
+		}},
+		{groupLook, "Look:", []*cobra.Command{NewCmdStatus(f), NewCmdDashboard(f), NewCmdWhy(f), newCmdExplain(f), newCmdVersion(f), NewCmdCompletion(f)}},
+	}
 }
 
 // rename makes help name the program as the user called it.

@@ -97,7 +97,7 @@ plugin of this name first on PATH.`,
 func verbs(root *cobra.Command) []string {
 	var names []string
 	for _, cmd := range root.Commands() {
-		if !cmd.Hidden {
+		if !cmd.Hidden && !cmd.IsAdditionalHelpTopicCommand() {
 			names = append(names, cmd.Name())
 		}
 	}
