@@ -85,6 +85,8 @@ the SHA-256 over one line per file, sorted by path:
 f is a file, x an executable one, l a symbolic link; so find, sort and
 sha256sum recompute it. Ignored files are not part of it, nor are files that
 are held back, which stderr names; kubectl ai why-ignored says what decides.`,
+		Example: `  kubectl ai digest
+  kubectl ai digest samples/digits`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := project.Load(dirArg(args))

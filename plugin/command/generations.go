@@ -29,6 +29,8 @@ func NewCmdGenerations(f *Factory) *cobra.Command {
 		Long: `Lists what the journal on this machine holds of the bundle in its sandbox: each
 generation with its digest, when it ran and on how many ranks. -o json has the
 receipts too. Asks no cluster and changes nothing.`,
+		Example: `  kubectl ai generations samples/digits
+  kubectl ai generations --limit 3 -o json | jq '.items[].treeDigest'`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(output); err != nil {

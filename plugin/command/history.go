@@ -35,6 +35,8 @@ promotion that failed never is. One that is under way is there as pending, and
 one whose run died as interrupted: the next promote, rollback or uninstall goes
 on from there. Ten are kept. Of an environment with several clusters each has a
 list of its own. Changes nothing.`,
+		Example: `  kubectl ai history --to production
+  kubectl ai history samples/digits --to production -o json | jq '.items[].revision'`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {

@@ -73,8 +73,9 @@ The code is that of a generation which all ranks of the sandbox proved to run, a
 it is here now: its contents are taken from the journal that dev keeps on this
 machine. A run of the sandbox that ended well (kubectl ai run) proves its code as
 well; the folder's, which is the same, is taken then. Code that neither names is
-refused, and so is a runtime image other than the one that it ran in. --unproven takes the folder's code all the same, and
---other-runtime the image; the record of the release says so.
+refused, and so is a runtime image other than the one that it ran in. --unproven takes
+the folder's code all the same, and --other-runtime the image; the record of the
+release says so.
 
 It goes the first of the ways in codeFormat of kubectl-ai.yaml that the cluster can
 take: layer (on the runtime image), imageVolume (an image of its own, mounted) or
@@ -83,10 +84,10 @@ read-only: a program that wrote beside its code under dev is refused.
 
 A Job gets a name made of what it runs, so that another template is another run
 and the same one is none. An earlier Job that still runs is left running, unless
---replace says that it gives way; a finished one stays for two releases. Namespaces, CRDs and volume claims are
-never pruned unasked. Objects that no release made are refused, and so are fields
-that another manager owns, unless --take-over names him. The same bundle again
-writes nothing.
+--replace says that it gives way; a finished one stays for two releases. Namespaces,
+CRDs and volume claims are never pruned unasked. Objects that no release made are
+refused, and so are fields that another manager owns, unless --take-over names him.
+The same bundle again writes nothing.
 
 How the code was packaged (SLSA provenance) and what it is made of (a CycloneDX bill
 of materials: files, runtime images, packages that requirements.txt or uv.lock pin)

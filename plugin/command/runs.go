@@ -121,6 +121,8 @@ func newCmdRunsList(f *Factory) *cobra.Command {
 		Long: `Lists the runs that are recorded in the bundle's namespace: stage, phase, code,
 parameters, metrics. Records are brought up to date from the runs' Jobs, pods and
 logs first, and a run that waits is let go when it finds room now.`,
+		Example: `  kubectl ai runs list
+  kubectl ai runs list samples/digits -o json | jq -r '.items[] | select(.phase == "Failed").id'`,
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Dir = dirArg(args)
@@ -151,7 +153,9 @@ func newCmdRunsShow(f *Factory) *cobra.Command {
 		Use:   "show ID",
 		Short: "Show one run: parameters, metrics, data, model, how it ended",
 		Long:  "Shows the record of a run, brought up to date from its Job, its pods and their logs.",
-		Args:  oneRun,
+		Example: `  kubectl ai runs show k7x2mq
+  kubectl ai runs show k7x2mq -o json | jq '.metrics[] | {name, best}'`,
+		Args: oneRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(o.Output); err != nil {
 				return err
@@ -185,6 +189,8 @@ func newCmdRunsCompare(f *Factory) *cobra.Command {
 		Long: `Shows runs beside each other: the parameters in which they differ, and their
 metrics. The best by the first of the project's metrics is marked. The ID of a
 matrix stands for all its runs.`,
+		Example: `  kubectl ai runs compare k7x2mq b4n9ws
+  kubectl ai runs compare m5qd2x -o json | jq -r .best   # of a matrix`,
 		Args: someRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(o.Output); err != nil {
@@ -243,7 +249,8 @@ completed at the end.
 
 Exit codes: 0 it ended well, 1 it did not, 124 --timeout ran out, 130 Ctrl-C; both
 leave it as it is.`,
-		Args: oneRun,
+		Example: `  kubectl ai runs wait k7x2mq --timeout 1h`,
+		Args:    oneRun,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(o.Output); err != nil {
 				return err
@@ -288,6 +295,8 @@ func newCmdRunsDelete(f *Factory) *cobra.Command {
 		Long: `Deletes the records of runs, and with each its Job and pods, running or not. The
 code that it ran in goes with the last run that has it. What a run wrote elsewhere
 stays. The ID of a matrix stands for all its runs.`,
+		Example: `  kubectl ai runs delete k7x2mq
+  kubectl ai runs delete b4n9ws m5qd2x --yes`,
 		Args: someRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkOutput(o.Output); err != nil {

@@ -16,7 +16,7 @@ import (
 func NewCmdSandbox(f *Factory) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox",
-		Short: "Kubernetes with GPUs on this machine: create, list, status, stop, start, delete, load, add, gpu",
+		Short: "Kubernetes with GPUs on this machine: create, list, stop, delete, gpu …",
 		Long: `A sandbox is a Kubernetes cluster in containers on this machine (kind), with
 the machine's GPUs, or with simulated ones: they are scheduled, counted and seen
 as real ones are, and compute nothing.

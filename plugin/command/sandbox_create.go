@@ -74,7 +74,7 @@ real GPUs or a taken port, 130 interrupted.`,
   kubectl ai sandbox create --time-slicing 4         # nvidia.com/gpu: 32
   kubectl ai sandbox create --node gpus=0 --node profile=h100,count=2 --node profile=l4,gpus=4
   kubectl ai sandbox create --gpus real --nodes 3    # the GPUs divided between two workers
-  kubectl ai sandbox create --node gpus=0 --node devices=0-1 --node devices=2 --node profile=h100,gpus=8
+  kubectl ai sandbox create --node gpus=0 --node devices=0-1 --node profile=h100,gpus=8
   kubectl ai sandbox create --config kind.yaml       # your nodes, mounts, ports, patches
   kubectl ai sandbox create --name team --registry
   kubectl --context kind-ai get nodes`,

@@ -55,7 +55,7 @@ Exit codes: 0 the image is there, 1 failed, 2 usage, 3 something is missing on t
 machine, 130 interrupted.`,
 		Example: `  sudo --preserve-env=HOME kubectl ai sandbox image build
   kubectl ai sandbox image build python --package python3-numpy --tag my-runtime:1
-  GOPROXY=https://goproxy.example kubectl ai sandbox image build --mirror http://debian.example/debian`,
+  GOPROXY=https://proxy.example kubectl ai sandbox image build --mirror http://deb.example/debian`,
 		Args:      atMostOne,
 		ValidArgs: []string{imageNode, imagePython},
 		RunE: func(cmd *cobra.Command, args []string) error {

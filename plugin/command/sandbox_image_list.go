@@ -30,8 +30,11 @@ func newCmdSandboxImageList(f *Factory) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the node images that were built on this machine",
-		Long:    "List the node images that `sandbox image build` has made in the container engine, newest first. Changes nothing.",
-		Args:    noArgs,
+		Long: `List the node images that sandbox image build has made in the container engine,
+newest first. Changes nothing.`,
+		Example: `  kubectl ai sandbox image list
+  kubectl ai sandbox image list -o name`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(o.Output); err != nil {
 				return err

@@ -27,8 +27,11 @@ func newCmdSandboxList(f *Factory) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the sandboxes of this machine",
-		Long:    "List the sandboxes of this machine, stopped ones too. Clusters that other tools made are not shown. Changes nothing.",
-		Args:    noArgs,
+		Long: `List the sandboxes of this machine, stopped ones too. Clusters that other tools made
+are not shown. Changes nothing.`,
+		Example: `  kubectl ai sandbox list
+  kubectl ai sandbox list -o json | jq -r '.items[].name'`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(o.Output); err != nil {
 				return err

@@ -26,6 +26,8 @@ func newCmdSandboxStart(f *Factory) *cobra.Command {
 		Long: `Start the nodes of a stopped sandbox and its registry, wait until the nodes are
 ready, and renew its context in your kubeconfig. Everything that was in it is
 there again; pods start anew.`,
+		Example: `  kubectl ai sandbox start
+  kubectl ai sandbox start --name team`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Wait < 0 {
@@ -72,6 +74,8 @@ func newCmdSandboxStop(f *Factory) *cobra.Command {
 		Short: "Stop a sandbox; what is in it stays",
 		Long: `Stop the nodes of a sandbox, and its registry unless another running sandbox has
 it too. Nothing is removed: kubectl ai sandbox start brings it back.`,
+		Example: `  kubectl ai sandbox stop
+  kubectl ai sandbox stop --name team`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.Run(cmd.Context(), f)

@@ -29,6 +29,8 @@ func newCmdSandboxStatus(f *Factory) *cobra.Command {
 		Long: `Show a sandbox: its nodes, whether they are ready and how many GPUs pods can have,
 its registry and its kubeconfig context. Changes nothing. A stopped sandbox is
 no error.`,
+		Example: `  kubectl ai sandbox status
+  kubectl ai sandbox status --name team -o json | jq -r .state`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkOutput(o.Output); err != nil {

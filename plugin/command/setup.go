@@ -42,7 +42,7 @@ func NewCmdSetup(f *Factory) *cobra.Command {
 	o := &SetupOptions{Streams: f.Streams}
 	cmd := &cobra.Command{
 		Use:   "setup",
-		Short: "Link this plugin into kubectl: completion, and a life beside another plugin of its name",
+		Short: "Link this plugin into kubectl: completion, and beside another of its name",
 		Long: `Writes the link by which kubectl (1.26 and later) completes what follows kubectl ai:
 kubectl_complete-ai, beside this program if that is on PATH and yours, else in the first
 folder of PATH that you may write to, else in ~/.local/bin.

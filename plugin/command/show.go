@@ -34,8 +34,9 @@ func NewCmdShow(f *Factory) *cobra.Command {
 		Short: "Show what a release is: code, images, who, when, objects",
 		Long: `Prints what is recorded of a release, by default of the current one: the digests of
 its code and of its objects, what proved the code and which gates it passed, the
-images, who promoted it from where, and the objects that it brought. -o json prints the same; -o yaml prints the objects themselves, as
-they were applied, with the values of Secrets masked. Changes nothing.`,
+images, who promoted it from where, and the objects that it brought. -o json prints the
+same; -o yaml prints the objects themselves, as they were applied, with the values of
+Secrets masked. Changes nothing.`,
 		Example: `  kubectl ai show --to production
   kubectl ai show --to production --release 3 -o yaml`,
 		Args: atMostOne,
