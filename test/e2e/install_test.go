@@ -59,7 +59,7 @@ func TestOtherSystemsBuildWithoutCgo(t *testing.T) {
 // second time with nothing compiled before.
 func TestAReleaseInstallsAndTwoAreTheSame(t *testing.T) {
 	dist, dir := t.TempDir(), checkout(t)
-	platforms, cache := runtime.GOOS+"/"+runtime.GOARCH, ""
+	platforms, cache := runtime.GOOS+"/"+runtime.GOARCH, "XDG_CACHE_HOME=" // the user's own
 	if os.Getenv("KUBECTL_AI_SOAK") != "" {
 		platforms, cache = "", "GOCACHE="+t.TempDir()
 	}
@@ -73,7 +73,7 @@ func TestAReleaseInstallsAndTwoAreTheSame(t *testing.T) {
 		}
 		return string(out)
 	}
-	run(root, nil, "go", "run", "./krew/release", "-version", "v0.1.0", "-out", dist, "-platforms", platforms)
+	run(root, []string{"XDG_CACHE_HOME="}, "go", "run", "./krew/release", "-version", "v0.1.0", "-out", dist, "-platforms", platforms)
 	run(dir, []string{cache}, "make", "-s", "release", "VERSION=v0.1.0", "PLATFORMS="+platforms)
 	first, err := os.ReadFile(filepath.Join(dist, "checksums.txt"))
 	if err != nil {
@@ -86,7 +86,7 @@ func TestAReleaseInstallsAndTwoAreTheSame(t *testing.T) {
 	if string(first) != string(second) || !strings.Contains(string(first), "kubectl-ai.cdx.json") {
 		t.Errorf("the sums of two releases:\n%s\n%s", first, second)
 	}
-	out := run(root, nil, "test/install/install.sh", dist, kubectlProgram(t))
+	out := run(root, []string{"XDG_CACHE_HOME="}, "test/install/install.sh", dist, kubectlProgram(t))
 	for _, want := range []string{"v0.1.0", "engine", "sandbox\t"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not said:\n%s", want, out)

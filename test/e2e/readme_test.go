@@ -113,8 +113,8 @@ func newReadme(t *testing.T) *readme {
 // start starts a command as a shell would, with a terminal's patience.
 func (r *readme) start(ctx context.Context, command string) (*exec.Cmd, *lockedBuffer) {
 	r.t.Helper()
-	// Sandboxes are named after "ai" by default, and those here are not.
-	command = strings.Replace(command, "sandbox gpu fail", "sandbox gpu fail --name "+sandboxName, 1)
+	// The README's sandbox is named "ai", as by default, and has one node.
+	command = strings.Replace(command, "sandbox gpu fail", "sandbox gpu fail --name "+sandboxName+" --node "+sandboxName+"-worker", 1)
 	cmd := exec.CommandContext(ctx, "bash", "-c", "exec "+command)
 	cmd.Dir, cmd.Env = r.dir, r.env
 	if strings.HasPrefix(command, "kubectl ai init") { // in a project that has no bundle yet
