@@ -57,9 +57,12 @@ func (t Target) String() string { return t.OS + "/" + t.Arch }
 
 // Targets are those that a release is made for.
 var Targets = []Target{
-	{"linux", "amd64"}, {"linux", "arm64"},
-	{"darwin", "amd64"}, {"darwin", "arm64"},
-	{"windows", "amd64"}, {"windows", "arm64"},
+	{"linux", "amd64"},
+	{"linux", "arm64"},
+	{"darwin", "amd64"},
+	{"darwin", "arm64"},
+	{"windows", "amd64"},
+	{"windows", "arm64"},
 }
 
 // supported are those that krew-index takes a platform for.
