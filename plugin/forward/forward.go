@@ -29,12 +29,19 @@ type Forwarder struct {
 	forbidden sync.Once // was said
 
 	running chan Pod
-	gone    chan *corev1.Pod
+	gone    chan departure
+}
+
+// departure is a pod that ends; known is closed when nothing leads there any
+// more.
+type departure struct {
+	pod   *corev1.Pod
+	known chan struct{}
 }
 
 // New returns a forwarder; say gets lines for people.
 func New(dial Dial, say func(format string, args ...any)) *Forwarder {
-	return &Forwarder{dial: dial, say: say, running: make(chan Pod), gone: make(chan *corev1.Pod)}
+	return &Forwarder{dial: dial, say: say, running: make(chan Pod), gone: make(chan departure)}
 }
 
 // Running says that a pod runs. It may be said again.
@@ -45,10 +52,13 @@ func (f *Forwarder) Running(ctx context.Context, p Pod) {
 	}
 }
 
-// Gone says that a pod ends or has ended.
+// Gone says that a pod ends or has ended. Who connects when it has returned is
+// led to another one.
 func (f *Forwarder) Gone(ctx context.Context, p *corev1.Pod) {
+	d := departure{p, make(chan struct{})}
 	select {
-	case f.gone <- p:
+	case f.gone <- d:
+		<-d.known
 	case <-ctx.Done():
 	}
 }
@@ -83,11 +93,12 @@ func (f *Forwarder) Run(ctx context.Context) {
 			}
 			w.add(p.Pod)
 			f.point(ctx, &serving, w)
-		case p := <-f.gone:
-			if w := workloads[owner(p)]; w != nil {
-				w.pods = slices.DeleteFunc(w.pods, func(other *corev1.Pod) bool { return other.UID == p.UID })
+		case d := <-f.gone:
+			if w := workloads[owner(d.pod)]; w != nil {
+				w.pods = slices.DeleteFunc(w.pods, func(other *corev1.Pod) bool { return other.UID == d.pod.UID })
 				f.point(ctx, &serving, w)
 			}
+			close(d.known)
 		}
 	}
 }

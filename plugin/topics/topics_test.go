@@ -20,7 +20,7 @@ func TestEveryTopicHasATitleAndFitsATerminal(t *testing.T) {
 			t.Errorf("%s: title %q", topic.Name, topic.Title)
 		}
 		for line := range strings.Lines(topic.Text) {
-			if n := len([]rune(line)); n > 130 && !strings.HasPrefix(line, "|") {
+			if n := len([]rune(line)); n > 101 {
 				t.Errorf("%s: a line of %d characters: %s", topic.Name, n, line)
 			}
 		}
