@@ -29,6 +29,7 @@ func (t *target) watcher(f *Factory, elsewhere bool) (*live.Watcher, error) {
 	s := live.Sources{
 		Client: t.client, Store: r.store, Project: t.project.Name, Environment: t.env.Name,
 		Context: t.context, Namespace: t.namespace, Metrics: t.project.Metrics, Journal: j,
+		Heard: r.keep,
 	}
 	if sandbox, ok := t.images.(loadedImages); ok {
 		if nodes := equipped(sandbox.cluster); len(nodes) > 0 {

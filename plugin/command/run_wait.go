@@ -5,18 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
+	"github.com/kubectl-ai/kubectl-ai/plugin/logs"
 	"github.com/kubectl-ai/kubectl-ai/plugin/metric"
-	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
@@ -36,8 +33,9 @@ type runSet struct {
 	metrics   []project.Metric
 
 	progress *term.Progress
-	follow   bool      // show what rank 0 says
-	said     io.Writer // there
+	copies   *logs.Copies // of what ranks say; nil: there can be none
+	follow   bool         // show what rank 0 says
+	said     io.Writer    // there
 
 	passing    sync.Mutex // guards the rest
 	passed     time.Time
@@ -46,8 +44,12 @@ type runSet struct {
 
 // runs returns what is known of runs where a bundle goes.
 func (t *target) runs(f *Factory) *runSet {
+	copies, err := openCopies(f, t.rendered, t.context)
+	if err != nil {
+		copies = nil // a cache; `logs` says why
+	}
 	return &runSet{
-		f: f, client: t.client, context: t.context, namespace: t.namespace, project: t.project.Name, metrics: t.project.Metrics,
+		f: f, copies: copies, client: t.client, context: t.context, namespace: t.namespace, project: t.project.Name, metrics: t.project.Metrics,
 		store: &run.Store{Client: t.client, Namespace: t.namespace},
 		queue: &admit.Queue{
 			Client: t.client, Dynamic: t.applier.Dynamic, Namespace: t.namespace, Now: time.Now,
@@ -63,6 +65,8 @@ const (
 	// recordEvery is how often the record of a run that goes on is brought up
 	// to date while somebody waits; whoever reads it brings it up to date too.
 	recordEvery = 15 * time.Second
+	// hearOut is how long ranks are listened to after their run has failed.
+	hearOut = 5 * time.Second
 	// tellEvery is how often progress is told.
 	tellEvery = 5 * time.Second
 	// settling is how long run without --wait stays for a run that could go and
@@ -117,9 +121,9 @@ func breathe(ctx context.Context) error {
 // not a good one, a *run.UnfinishedError when the time of ctx was up before, and
 // says how to come back when it is interrupted.
 func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
-	w := &watcher{runSet: r, id: id, followed: map[string]bool{}, toldOf: map[apply.Phase]bool{}}
+	w := &watcher{runSet: r, id: id, toldOf: map[apply.Phase]bool{}}
+	w.follower = &logs.Follower{Open: logs.Pods{Client: r.client, Namespace: r.namespace}, Heard: w.hear}
 	record, err := w.run(ctx)
-	w.followers.Wait()
 	if ctx.Err() != nil {
 		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) && record.ID != "" {
 			unfinished := &run.UnfinishedError{Record: record}
@@ -144,12 +148,11 @@ func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
 // watcher follows one run.
 type watcher struct {
 	*runSet
-	id        string
-	record    run.Record
-	recorded  time.Time
-	followers sync.WaitGroup
-	followed  map[string]bool // by pod UID, container and restart
-	toldOf    map[apply.Phase]bool
+	id       string
+	record   run.Record
+	recorded time.Time
+	follower *logs.Follower
+	toldOf   map[apply.Phase]bool
 
 	mu   sync.Mutex // guards what followers write
 	told time.Time
@@ -157,6 +160,15 @@ type watcher struct {
 }
 
 func (w *watcher) run(ctx context.Context) (run.Record, error) {
+	hearing, stop := context.WithCancel(ctx)
+	defer stop()
+	var containers []logs.Container
+	defer func() {
+		if w.record.Phase != apply.Complete { // some of its ranks may take long to end
+			defer time.AfterFunc(hearOut, stop).Stop()
+		}
+		_ = w.follower.Finish(hearing, containers) // what is missing is missing in the copy alone
+	}()
 	for {
 		var err error
 		// A run that has gone on for a while is looked at, and recorded now and then.
@@ -178,11 +190,10 @@ func (w *watcher) run(ctx context.Context) (run.Record, error) {
 			}
 			w.record = now
 		}
-		if w.follow {
-			if err := w.listen(ctx, now); err != nil {
-				return now, err
-			}
+		if containers, err = w.containers(ctx, now); err != nil {
+			return now, err
 		}
+		w.follower.Listen(hearing, containers)
 		if now.Done() {
 			return now, nil
 		}
@@ -223,47 +234,21 @@ func point(r run.Record) string {
 	return " (" + parameters(r) + ")"
 }
 
-// listen follows the containers of the lowest rank that it does not follow yet.
-func (w *watcher) listen(ctx context.Context, now run.Record) error {
-	live, err := w.store.Look(ctx, &now)
-	if err != nil {
-		return err
+// hear takes in a line: all are kept, those of the lowest rank are shown.
+func (w *watcher) hear(l logs.Line) {
+	w.keep(l)
+	if !w.follow || l.Rank > 0 {
+		return
 	}
-	for _, pod := range live.Pods {
-		if pod.Status.Phase == corev1.PodPending {
-			continue
-		}
-		for _, rank := range observe.Ranks(pod, run.ContainersAnnotation) {
-			i := slices.IndexFunc(pod.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == rank.Container })
-			if rank.Index > 0 || i < 0 || pod.Status.ContainerStatuses[i].State.Waiting != nil {
-				continue
-			}
-			key := rank.PodUID + "/" + rank.Container + "/" + fmt.Sprint(pod.Status.ContainerStatuses[i].RestartCount)
-			if w.followed[key] {
-				continue
-			}
-			w.followed[key] = true
-			if rank.Index < 0 {
-				rank.Index = 0
-			}
-			w.followers.Add(1)
-			go func() {
-				defer w.followers.Done()
-				lines := observe.LinesTo(w.said)
-				_ = observe.Follow(ctx, w.client, w.namespace, rank, func(rank observe.Rank, line string) {
-					lines(rank, line)
-					w.heard(rank.Index, line)
-				})
-			}()
-		}
-	}
-	return nil
-}
-
-// heard tells of progress, not too often.
-func (w *watcher) heard(rank int, line string) {
+	l.Rank = 0
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	_ = logs.Printer{To: w.said, Color: w.f.Streams.Colors(w.said)}.Print(l) // a pipe that is gone takes the process with it
+	w.heard(l.Rank, l.Text)
+}
+
+// heard tells of progress, not too often. The caller holds the mutex.
+func (w *watcher) heard(rank int, line string) {
 	words, err := metric.Read([]byte(line))
 	var malformed *metric.MalformedError
 	if errors.As(err, &malformed) {

@@ -44,11 +44,15 @@ func NewCmdRuns(f *Factory) *cobra.Command {
 }
 
 func (o *RunsOptions) addFlags(cmd *cobra.Command, f *Factory) {
-	cmd.Flags().StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle that the runs are in")
+	o.addEnvironment(cmd)
 	addOutput(cmd, &o.Output)
 	if cmd.Flags().Lookup("dir") == nil && cmd.Use != "list [DIR]" {
 		cmd.Flags().StringVar(&o.Dir, "dir", ".", "folder of the bundle")
 	}
+}
+
+func (o *RunsOptions) addEnvironment(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.Environment, "environment", "e", project.Sandbox, "environment of the bundle that the runs are in")
 }
 
 // open finds the runs. What only looks needs no permission for a cluster that

@@ -8,6 +8,7 @@ var catalogues = [][]Entry{
 	scaffoldEntries,
 	edgeEntries,
 	runEntries,
+	logsEntries,
 	dashboardEntries,
 	driftEntries,
 	projectEntries,

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
+	"github.com/kubectl-ai/kubectl-ai/plugin/logs"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 )
@@ -59,7 +60,12 @@ func (w *Watcher) listen(ctx context.Context, followers *sync.WaitGroup) {
 			v.container, v.reading, v.whole = status.ContainerID, true, false
 			ended, since := status.State.Terminated != nil, v.last
 			followers.Go(func() {
-				err := observe.Tail(ctx, w.Client, w.Namespace, rank, since, func(at time.Time, line string) { w.heard(v, id, rank, at, line) })
+				err := observe.Tail(ctx, w.Client, w.Namespace, rank, since, func(at time.Time, line string) {
+					if w.Heard != nil && pod.Labels[run.IDLabel] != "" {
+						w.Heard(logs.Line{Time: at, Run: id, Rank: rank.Index, Pod: rank.Pod, PodUID: rank.PodUID, Container: rank.Container, Restart: int(status.RestartCount), Text: line})
+					}
+					w.heard(v, id, rank, at, line)
+				})
 				w.mu.Lock()
 				v.reading = false
 				// A log that ends under a container that runs was cut off: it is

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/drift/exporter"
+	"github.com/kubectl-ai/kubectl-ai/plugin/logs"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/reload/journal"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
@@ -33,6 +34,8 @@ type Sources struct {
 	Journal     *journal.Journal
 	// GPUs asks the agents of the sandbox's nodes.
 	GPUs func(context.Context) ([]model.Report, error)
+	// Heard gets every line of a run's ranks, from several goroutines at once.
+	Heard func(logs.Line)
 	// Elsewhere are other environments of the project: their releases and drift.
 	Elsewhere []Elsewhere
 }

@@ -24,11 +24,7 @@ func LinesTo(w io.Writer) Lines {
 	return func(rank Rank, line string) {
 		mu.Lock()
 		defer mu.Unlock()
-		prefix := rank.Name()
-		if rank.Index >= 0 {
-			prefix = fmt.Sprintf("rank %d", rank.Index)
-		}
-		_, _ = fmt.Fprintf(w, "[%s] %s\n", prefix, line)
+		_, _ = fmt.Fprintf(w, "[%s] %s\n", rank.Label(), line)
 	}
 }
 
@@ -71,22 +67,39 @@ func Tail(ctx context.Context, client clientset.Interface, namespace string, ran
 		return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
 	}
 	defer func() { _ = stream.Close() }()
-	reader := bufio.NewReaderSize(stream, longestLine)
+	err = ReadLines(stream, false, func(at time.Time, line string) {
+		if at.After(since) {
+			deliver(at, line)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
+	}
+	return nil
+}
+
+// ReadLines reads a log whose lines begin with their time (kubectl logs
+// --timestamps). What has no time is not the container's and left out, and so
+// is what a line has over 64 KiB. A last line that does not end was cut off
+// and is not delivered, but for that of a container that has ended.
+func ReadLines(log io.Reader, ended bool, deliver func(at time.Time, line string)) error {
+	reader := bufio.NewReaderSize(log, longestLine)
 	for {
-		line, prefix, err := reader.ReadLine()
-		if errors.Is(err, io.EOF) || ctx.Err() != nil {
-			return nil
+		raw, err := reader.ReadSlice('\n')
+		line := string(raw)
+		for errors.Is(err, bufio.ErrBufferFull) { // to its end
+			_, err = reader.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if stamp, text, ok := strings.Cut(line, " "); ok && (err == nil || ended) {
+			if at, parseErr := time.Parse(time.RFC3339Nano, stamp); parseErr == nil {
+				deliver(at, strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"))
+			}
 		}
 		if err != nil {
-			return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
-		}
-		stamp, text, _ := strings.Cut(string(line), " ")
-		at, err := time.Parse(time.RFC3339Nano, stamp)
-		for prefix && err == nil { // the rest of a line that is too long is left out
-			_, prefix, err = reader.ReadLine()
-		}
-		if err == nil && at.After(since) {
-			deliver(at, text)
+			return nil
 		}
 	}
 }

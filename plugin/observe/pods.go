@@ -25,6 +25,14 @@ type Rank struct {
 // Name identifies the rank for people: pod/container.
 func (r Rank) Name() string { return r.Pod + "/" + r.Container }
 
+// Label is what stands in front of its lines: its number, or its name.
+func (r Rank) Label() string {
+	if r.Index < 0 {
+		return r.Name()
+	}
+	return fmt.Sprintf("rank %d", r.Index)
+}
+
 // Event says that a rank's container runs (again), or that its pod is gone.
 type Event struct {
 	Rank Rank

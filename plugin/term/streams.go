@@ -65,6 +65,11 @@ func (s Streams) Terminal() (in, out *os.File, ok bool) {
 // Color says whether talk may use colour (https://no-color.org).
 func (s Streams) Color() bool { return s.IsTerminal() && os.Getenv("NO_COLOR") == "" }
 
+// Colors says whether data may use colour where it is written to.
+func (s Streams) Colors(w io.Writer) bool {
+	return isTerminal(w) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == ""
+}
+
 // Talk writes a line for people to stderr.
 func (s Streams) Talk(format string, args ...any) {
 	if s.Events {
