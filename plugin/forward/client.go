@@ -57,15 +57,33 @@ type podConn struct {
 func (c *podConn) Read(p []byte) (int, error) {
 	n, err := c.Stream.Read(p)
 	if n == 0 && errors.Is(err, io.EOF) {
-		select {
-		case why := <-c.failed:
-			if why != "" {
-				return 0, &PortError{c.pod, c.port, why}
-			}
-		case <-c.conn.CloseChan():
-		}
+		err = c.because(err)
 	}
 	return n, err
+}
+
+// Write is Read's other half: whichever notices first tells net/http.
+func (c *podConn) Write(p []byte) (int, error) {
+	n, err := c.Stream.Write(p)
+	if err != nil {
+		err = c.because(err)
+	}
+	return n, err
+}
+
+// because returns what the kubelet says of a stream that has ended, else err.
+func (c *podConn) because(err error) error {
+	late := time.NewTimer(time.Second) // the reason comes on a stream of its own
+	defer late.Stop()
+	select {
+	case why := <-c.failed:
+		if why != "" {
+			return &PortError{c.pod, c.port, why}
+		}
+	case <-c.conn.CloseChan():
+	case <-late.C:
+	}
+	return err
 }
 
 func (c *podConn) Close() error {
