@@ -172,13 +172,22 @@ func TestWhatCannotBeKeptIsSaidOnce(t *testing.T) {
 	}
 }
 
+func TestALineThatIsTooLongHidesNoOther(t *testing.T) {
+	raw := append(bytes.Repeat([]byte("x"), 2*longest), '\n')
+	raw = append(raw, encode(lineAt(0, 1, "after it"))...)
+	var got []Line
+	err := decode(bytes.NewReader(raw), "k7x2mq", func(l Line) { got = append(got, l) })
+	if d := cmp.Diff([]Line{lineAt(0, 1, "after it")}, got); d != "" || err != nil {
+		t.Errorf("%s, %v", d, err)
+	}
+}
+
 // Whatever is in a file, what is read of it can be written and is the same.
 func FuzzCopy(f *testing.F) {
 	f.Add(encode(lineAt(3, 7, "loss 0.5")))
 	f.Add(encode(lineAt(-1, 7, "")))
 	f.Add([]byte("2026-11-02T03:04:05Z uid 0 0 pod main cut"))
 	f.Add([]byte("2026-11-02T03:04:05Z  0 0   \n\n\x00\n"))
-	f.Add(append(bytes.Repeat([]byte("x"), 2*longest), encode(lineAt(0, 1, "after a long one"))...))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var lines []Line
 		if err := decode(bytes.NewReader(raw), "k7x2mq", func(l Line) { lines = append(lines, l) }); err != nil {
