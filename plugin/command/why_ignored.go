@@ -78,7 +78,7 @@ Exit codes: 0 all paths are answered, whatever the answer, 2 usage, such as a
 path outside of the code.`,
 		Example: `  kubectl ai why-ignored src/model.ckpt
   kubectl ai why-ignored --dir samples/digits samples/digits/src/*
-  git ls-files src | kubectl ai why-ignored -o json - | jq -r '.items[] | select(.included | not).path'`,
+  git ls-files src | kubectl ai why-ignored -o json - | jq '.items[] | select(.included | not)'`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Paths = args
 			if err := o.Validate(); err != nil {
