@@ -82,7 +82,7 @@ func (o *DashboardOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	watcher, err := t.watcher(f, true)
+	watcher, err := t.watcher(ctx, f, true)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 
 // watcher returns what follows a bundle where its runs are. With elsewhere it
 // asks the project's other environments too.
-func (t *target) watcher(f *Factory, elsewhere bool) (*live.Watcher, error) {
+func (t *target) watcher(ctx context.Context, f *Factory, elsewhere bool) (*live.Watcher, error) {
 	j, err := openJournal(f, t.rendered, t.context)
 	if err != nil {
 		return nil, err
@@ -31,7 +31,8 @@ func (t *target) watcher(f *Factory, elsewhere bool) (*live.Watcher, error) {
 		Context: t.context, Namespace: t.namespace, Metrics: t.project.Metrics, Journal: j,
 		Heard: r.keep,
 	}
-	if sandbox, ok := t.images.(loadedImages); ok {
+	// Who only looks has not asked yet whether this is a sandbox.
+	if sandbox, err := openSandbox(ctx, f, t.context); err == nil {
 		if nodes := equipped(sandbox.cluster); len(nodes) > 0 {
 			s.GPUs = func(ctx context.Context) ([]model.Report, error) {
 				return askNodes(ctx, nodes, func(ctx context.Context, n cluster.Node) (model.Report, error) { return control.List(ctx, n) })

@@ -54,7 +54,7 @@ func (o *RunsOptions) watchStatus(ctx context.Context, f *Factory, only string, 
 			return err
 		}
 	}
-	watcher, err := t.watcher(f, false)
+	watcher, err := t.watcher(ctx, f, false)
 	if err != nil {
 		return err
 	}

@@ -226,7 +226,7 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 		}
 	}
 	if x.Reason == "OOMKilled" {
-		e.add(KindMemory, "raise resources.limits.memory in the overlay, or use less: a smaller batch, fewer loader workers", "%sout of memory: it reached %s (exit %d)", who, limit, x.Code)
+		e.add(KindMemory, raiseMemory, "%sout of memory: it reached %s (exit %d)", who, limit, x.Code)
 		return
 	}
 	if probe := killedByProbe(eventsOf(events, string(pod.UID)), x.Container); probe != "" && pod.UID != "" && x.Code > 128 {
@@ -243,8 +243,9 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 			break
 		}
 	}
-	if x.Code == 137 && strings.Contains(limit, " of ") { // a busy node misses that the kernel did it
-		cause.Message += ", such as the kernel for " + limit
+	if x.Code == 137 && strings.Contains(limit, " of ") && pod.DeletionTimestamp == nil { // a busy node misses that the kernel did it
+		cause.Kind, cause.Next = KindMemory, raiseMemory
+		cause.Message = fmt.Sprintf("%sexit 137: it was killed (SIGKILL), most likely by the kernel for %s", who, limit)
 	}
 	if x.Reason != "" && x.Reason != "Error" {
 		cause.Message += ", " + x.Reason
@@ -257,6 +258,8 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 	}
 	e.Causes = append(e.Causes, cause)
 }
+
+const raiseMemory = "raise resources.limits.memory in the overlay, or use less: a smaller batch, fewer loader workers"
 
 // killedByProbe returns what a probe said that made the kubelet kill a
 // container, "" where none did. A kubelet that starts the container again says
