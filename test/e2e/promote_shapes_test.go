@@ -188,10 +188,15 @@ func members(t *testing.T, project string) []map[string]any {
 			kinds += "," + optional
 		}
 	}
-	out, err := tryKubectl(t.Context(), productionName, "", "get", kinds, "-A", "-l", "applyset.kubernetes.io/part-of,kubectl-ai.dev/project="+project, "-o", "json")
-	if err != nil {
-		t.Fatalf("list the objects of %s: %v\n%s", project, err, out)
-	}
+	var out string
+	// A kind that another shape makes or takes away meanwhile fails the list.
+	eventually(t, 30*time.Second, func() (err error) {
+		out, err = tryKubectl(t.Context(), productionName, "", "get", kinds, "-A", "-l", "applyset.kubernetes.io/part-of,kubectl-ai.dev/project="+project, "-o", "json")
+		if err != nil {
+			return fmt.Errorf("list the objects of %s: %w\n%s", project, err, out)
+		}
+		return nil
+	})
 	var list struct{ Items []map[string]any }
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		t.Fatal(err)
