@@ -38,7 +38,7 @@ func (s *Store) Adopt(ctx context.Context, project, kubeContext string, known []
 		job := &jobs.Items[i]
 		id := job.Labels[IDLabel]
 		if slices.ContainsFunc(known, func(r Record) bool { return r.ID == id }) || job.Spec.Template.Labels[ProjectLabel] != project ||
-			len(job.OwnerReferences) > 0 && job.OwnerReferences[0].Kind == "ConfigMap" {
+			job.DeletionTimestamp != nil || len(job.OwnerReferences) > 0 && job.OwnerReferences[0].Kind == "ConfigMap" {
 			continue // its own record is on the way, or goes
 		}
 		r := found(job, project, kubeContext)

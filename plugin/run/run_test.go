@@ -354,3 +354,22 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestARecordThatIsBeingDeletedIsGone(t *testing.T) {
+	now := metav1.Now()
+	going := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		Name: Name("k7x2mq"), Namespace: "ns", Labels: map[string]string{IDLabel: "k7x2mq"},
+		DeletionTimestamp: &now, Finalizers: []string{metav1.FinalizerDeleteDependents},
+	}}
+	s := &Store{Client: fake.NewClientset(going), Namespace: "ns"}
+	var none *NotFoundError
+	if _, err := s.Get(t.Context(), "k7x2mq"); !errors.As(err, &none) {
+		t.Errorf("get: %v", err)
+	}
+	if _, err := s.Update(t.Context(), "k7x2mq", func(*Record) error { return nil }); !errors.As(err, &none) {
+		t.Errorf("update: %v", err)
+	}
+	if records, broken, err := s.List(t.Context(), ""); len(records)+len(broken) != 0 || err != nil {
+		t.Errorf("list: %v, %v, %v", records, broken, err)
+	}
+}

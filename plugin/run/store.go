@@ -56,14 +56,24 @@ func owner(object *corev1.ConfigMap) metav1.OwnerReference {
 
 // Get reads a record. It returns a *NotFoundError, *NewerError or *DamagedError.
 func (s *Store) Get(ctx context.Context, id string) (Record, error) {
-	object, err := s.Client.CoreV1().ConfigMaps(s.Namespace).Get(ctx, Name(id), metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return Record{}, &NotFoundError{ID: id, Namespace: s.Namespace}
-	}
+	object, err := s.object(ctx, id)
 	if err != nil {
-		return Record{}, fmt.Errorf("read the record of run %s: %w", id, err)
+		return Record{}, err
 	}
 	return decode(object)
+}
+
+// object reads what holds a record. One that is being deleted is gone: it
+// stays only until its Job and pods are.
+func (s *Store) object(ctx context.Context, id string) (*corev1.ConfigMap, error) {
+	object, err := s.Client.CoreV1().ConfigMaps(s.Namespace).Get(ctx, Name(id), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || err == nil && object.DeletionTimestamp != nil {
+		return nil, &NotFoundError{ID: id, Namespace: s.Namespace}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the record of run %s: %w", id, err)
+	}
+	return object, nil
 }
 
 // List reads all records of a project, the oldest first; project "" stands for
@@ -80,6 +90,9 @@ func (s *Store) List(ctx context.Context, project string) ([]Record, []error, er
 	var records []Record
 	var broken []error
 	for i := range list.Items {
+		if list.Items[i].DeletionTimestamp != nil {
+			continue
+		}
 		r, err := decode(&list.Items[i])
 		if err != nil {
 			broken = append(broken, err)
@@ -95,12 +108,9 @@ func (s *Store) List(ctx context.Context, project string) ([]Record, []error, er
 // in between is heard. It writes nothing when nothing changed.
 func (s *Store) Update(ctx context.Context, id string, change func(*Record) error) (Record, error) {
 	for {
-		object, err := s.Client.CoreV1().ConfigMaps(s.Namespace).Get(ctx, Name(id), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return Record{}, &NotFoundError{ID: id, Namespace: s.Namespace}
-		}
+		object, err := s.object(ctx, id)
 		if err != nil {
-			return Record{}, fmt.Errorf("read the record of run %s: %w", id, err)
+			return Record{}, err
 		}
 		r, err := decode(object)
 		if err != nil {
