@@ -141,7 +141,7 @@ func TestAStateJoinsRunsRanksGPUsAndGenerations(t *testing.T) {
 		}},
 	})
 	got := until(t, w, func(s live.State) bool {
-		return len(s.Generations) == 2 && len(s.Nodes) == 1 && len(s.Nodes[0].GPUs) == 2 && len(s.Unread) == 1 && len(s.Drift) == 1 && len(s.Runs) == 3 && len(s.Runs[1].Ranks) == 2
+		return len(s.Generations) == 2 && len(s.Nodes) == 1 && s.Nodes[0].Allocatable == 1 && len(s.Nodes[0].GPUs) == 2 && len(s.Unread) == 1 && len(s.Drift) == 1 && len(s.Runs) == 3 && len(s.Runs[1].Ranks) == 2
 	})
 	var names []string
 	for _, r := range got.Runs {
