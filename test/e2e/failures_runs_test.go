@@ -362,6 +362,11 @@ func TestFailuresOfRuns(t *testing.T) {
 		_, _ = tryKubectl(context.Background(), sandboxName, "", "delete", "validatingwebhookconfigurations,validatingadmissionpolicybindings,validatingadmissionpolicies,namespaces", "-l", "failures=true", "--wait=false")
 	})
 	apply(t, sandboxName, before.String())
+	for i, b := range all {
+		if strings.Contains(b.before, "admissionregistration") {
+			waitForAdmission(t, runs[i].ns, "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: main, image: x}]}}")
+		}
+	}
 	var group sync.WaitGroup
 	atOnce := make(chan struct{}, 4)
 	for i, b := range all {

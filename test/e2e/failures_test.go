@@ -131,6 +131,18 @@ func onDisk(flags uintptr, fill bool) func(*testing.T) result {
 	}
 }
 
+// waitForAdmission waits until the API server has read what was just told it to
+// refuse the object: it reads policies and webhooks some time after it took them.
+func waitForAdmission(t *testing.T, ns, object string) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() error {
+		if _, err := tryKubectl(t.Context(), sandboxName, object, "create", "--dry-run=server", "-n", ns, "-f", "-"); err == nil {
+			return fmt.Errorf("the server still takes\n%s", object)
+		}
+		return nil
+	})
+}
+
 // in runs a bundle in a namespace that has something in it already.
 func in(ns, before, more string) func(*testing.T) result {
 	return func(t *testing.T) result {
@@ -141,6 +153,7 @@ func in(ns, before, more string) func(*testing.T) result {
 				t.Cleanup(func() {
 					_, _ = tryKubectl(context.Background(), sandboxName, "", "delete", "validatingwebhookconfiguration,validatingadmissionpolicybinding,validatingadmissionpolicy", "--ignore-not-found", ns)
 				})
+				waitForAdmission(t, ns, more)
 			}
 		}
 		dir := broken{}.bundle(t, ns)
