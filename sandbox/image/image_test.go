@@ -2,7 +2,9 @@ package image
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
@@ -122,11 +125,19 @@ func nodes(t *testing.T, script string, names ...string) (*engine.Engine, []clus
 	return e, list, dir
 }
 
+// archive is the content and what comes after it: an end, an error, no end.
+func archive(content string, then io.Reader) func(context.Context, io.Writer) error {
+	return func(_ context.Context, w io.Writer) error {
+		_, err := io.Copy(w, io.MultiReader(strings.NewReader(content), then))
+		return err
+	}
+}
+
 func TestLoadGivesEveryNodeTheWholeArchive(t *testing.T) {
 	t.Parallel()
 	_, list, dir := nodes(t, `cat >"$4"`, "a", "b", "c") // exec --privileged -i NODE
 	content := strings.Repeat("archive", 100_000)
-	if err := Load(t.Context(), list, strings.NewReader(content)); err != nil {
+	if err := Load(t.Context(), list, archive(content, eof)); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range list {
@@ -139,11 +150,35 @@ func TestLoadGivesEveryNodeTheWholeArchive(t *testing.T) {
 
 func TestLoadEndsWhenANodeFails(t *testing.T) {
 	t.Parallel()
-	_, list, _ := nodes(t, `[ "$4" = b ] && { echo disk full >&2; exit 1; }; cat >/dev/null`, "a", "b")
-	endless := io.MultiReader(strings.NewReader("x"), zeros{})
-	err := Load(t.Context(), list, endless)
+	_, list, _ := nodes(t, `[ "$4" = b ] && { echo disk full >&2; exit 1; }; exec cat >/dev/null`, "a", "b")
+	err := Load(t.Context(), list, archive("", zeros{}))
 	if err == nil || !strings.Contains(err.Error(), "node b") || !strings.Contains(err.Error(), "disk full") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLoadsAtOnceEnd holds, as containerd does, a lock in a node while a layer
+// comes in: one load has it in the first node, another in the second, and each
+// waits for the other's.
+func TestLoadsAtOnceEnd(t *testing.T) {
+	t.Parallel()
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	load := func(own, others string) func() error {
+		_, list, _ := nodes(t, fmt.Sprintf(`
+case "$4" in
+own) exec 9>%[1]q; flock 9; : >%[1]q.held ;;
+others) while ! [ -e %[2]q.held ]; do sleep 0.01; done; exec 9>%[2]q; flock 9 ;;
+esac
+cat >/dev/null`, own, others), "own", "others")
+		return func() error {
+			return Load(t.Context(), list, archive(strings.Repeat("layer", 1<<20), eof))
+		}
+	}
+	var group errgroup.Group
+	group.Go(load(first, second))
+	group.Go(load(second, first))
+	if err := group.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -156,13 +191,15 @@ func TestLoadSaysThatTheArchiveBroke(t *testing.T) {
 	t.Parallel()
 	_, list, _ := nodes(t, `cat >/dev/null`, "a")
 	broken := errors.New("broken pipe upstream")
-	err := Load(t.Context(), list, io.MultiReader(strings.NewReader("x"), failing{broken}))
+	err := Load(t.Context(), list, archive("x", failing{broken}))
 	if !errors.Is(err, broken) && (err == nil || !strings.Contains(err.Error(), broken.Error())) {
 		t.Errorf("got %v", err)
 	}
 }
 
 type failing struct{ err error }
+
+var eof = failing{io.EOF}
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,35 +29,36 @@ func (e *NotFoundError) Error() string {
 const importScript = `s=$(sed -n 's/^ *snapshotter = ["'\'']\(.*\)["'\'']$/\1/p' /etc/containerd/config.toml 2>/dev/null | head -n 1)
 exec ctr --namespace=k8s.io images import --all-platforms --digests --snapshotter="${s:-overlayfs}" -`
 
-// Load reads an image archive once and imports it into all nodes in parallel.
-// When one node fails, all do.
-func Load(ctx context.Context, nodes []cluster.Node, archive io.Reader) error {
+// Load imports an image archive into all nodes in parallel; write writes the
+// archive once for each. When one node fails, all do.
+//
+// A node waits with a layer that somebody else is importing there. Nodes that
+// shared one stream would wait for each other: two loads that each hold a
+// layer of another node would never end.
+func Load(ctx context.Context, nodes []cluster.Node, write func(context.Context, io.Writer) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	writers := make([]io.Writer, len(nodes))
-	pipes := make([]*io.PipeWriter, len(nodes))
-	for i, n := range nodes {
+	for _, n := range nodes {
 		reader, writer := io.Pipe()
-		writers[i], pipes[i] = writer, writer
+		var ended atomic.Bool // the node's import; what the writer says afterwards is no cause
+		group.Go(func() error {
+			err := write(ctx, writer)
+			_ = writer.CloseWithError(err) // never fails; nil is the end of the archive
+			if err != nil && !ended.Load() {
+				return fmt.Errorf("read the image archive: %w", err)
+			}
+			return nil
+		})
 		group.Go(func() error {
 			_, err := n.Run(ctx, reader, "sh", "-c", importScript)
+			ended.Store(true)
+			_ = reader.Close() // never fails
 			if err != nil {
-				err = fmt.Errorf("load the image into node %s: %w", n.Name, err)
+				return fmt.Errorf("load the image into node %s: %w", n.Name, err)
 			}
-			_ = reader.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // never fails
-			return err
+			return nil
 		})
 	}
-	_, err := io.Copy(io.MultiWriter(writers...), archive)
-	for _, p := range pipes {
-		_ = p.CloseWithError(err) // nil is the end of the archive
-	}
-	if nodeErr := group.Wait(); nodeErr != nil {
-		return nodeErr
-	}
-	if err != nil {
-		return fmt.Errorf("read the image archive: %w", err)
-	}
-	return nil
+	return group.Wait()
 }
 
 // LoadImage imports an image that was made here into the nodes that do not
@@ -70,9 +72,11 @@ func LoadImage(ctx context.Context, nodes []cluster.Node, img *Image) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	archive := img.Tarball()
-	err = Load(ctx, missing, archive)
-	return errors.Join(err, archive.Close())
+	return Load(ctx, missing, func(_ context.Context, w io.Writer) error {
+		archive := img.Tarball()
+		_, err := io.Copy(w, archive)
+		return errors.Join(err, archive.Close())
+	})
 }
 
 // LoadFromEngine imports an image of the engine into the nodes that do not
@@ -95,22 +99,10 @@ func LoadFromEngine(ctx context.Context, e *engine.Engine, nodes []cluster.Node,
 		// archive whose content it never pulled; the import then fails.
 		args = append(args, "--platform", "linux/"+e.Arch)
 	}
-	reader, writer := io.Pipe()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		err := e.Stream(ctx, nil, writer, append(args, ref)...)
-		_ = writer.CloseWithError(err) // never fails
-		if err != nil {
-			return fmt.Errorf("save image %s: %w", ref, err)
-		}
-		return nil
+	args = append(args, ref)
+	return Load(ctx, missing, func(ctx context.Context, w io.Writer) error {
+		return e.Stream(ctx, nil, w, args...)
 	})
-	group.Go(func() error {
-		err := Load(ctx, missing, reader)
-		_ = reader.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // never fails
-		return err
-	})
-	return group.Wait()
 }
 
 // savesOnePlatform says whether `save --platform` is known: Docker API 1.48.
