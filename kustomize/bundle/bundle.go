@@ -21,6 +21,28 @@ type RenderError struct {
 func (e *RenderError) Error() string { return fmt.Sprintf("render %s: %v", e.Dir, e.Err) }
 func (e *RenderError) Unwrap() error { return e.Err }
 
+// NamespaceError says that an object names another namespace than the one that
+// was asked for. kubectl apply -n refuses it likewise.
+type NamespaceError struct {
+	Object           string // Kind/name
+	Namespace, Given string
+}
+
+func (e *NamespaceError) Error() string {
+	return fmt.Sprintf("%s is in namespace %s by its overlay, and namespace %s was asked for", e.Object, e.Namespace, e.Given)
+}
+
+// CheckNamespace returns a *NamespaceError for the first of the objects that
+// names a namespace other than the given one.
+func CheckNamespace(objects []*unstructured.Unstructured, given string) error {
+	for _, obj := range objects {
+		if named := obj.GetNamespace(); named != "" && named != given {
+			return &NamespaceError{Object: obj.GetKind() + "/" + obj.GetName(), Namespace: named, Given: given}
+		}
+	}
+	return nil
+}
+
 // Options change how an overlay is built.
 type Options struct {
 	// Remote lets kustomize fetch what the bundle names on other machines.

@@ -116,7 +116,7 @@ func (o *AttachOptions) Run(ctx context.Context, f *Factory) error {
 	if err != nil {
 		return err
 	}
-	namespace := cmp.Or(f.Namespace(), env.Namespace, "default")
+	namespace := cmp.Or(f.Namespace(), env.Namespace, f.contextNamespace(c.context))
 	pod, err := c.client.CoreV1().Pods(namespace).Get(ctx, o.Pod, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the pod: %w", err)

@@ -74,7 +74,7 @@ code again. It may be called while dev runs, which then does it.`,
 func (o *BackOptions) Run(ctx context.Context, f *Factory) error {
 	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	defer cancel()
-	r, err := render(o.Dir, "sandbox", f.Namespace())
+	r, err := render(f, o.Dir, "sandbox")
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -21,9 +22,8 @@ type rendered struct {
 }
 
 // render loads the project in dir, builds the environment's overlay and finds
-// the containers that get the code. A namespace given on the command line
-// wins over the project file's, that over the overlay's.
-func render(dir, environment, namespace string) (*rendered, error) {
+// the containers that get the code. Whose namespace counts says settle.
+func render(f *Factory, dir, environment string) (*rendered, error) {
 	p, err := project.Load(dir)
 	if err != nil {
 		return nil, err
@@ -44,17 +44,29 @@ func render(dir, environment, namespace string) (*rendered, error) {
 	workload.NumberRanks(targets)
 	tellContracts(p, targets)
 	r := &rendered{project: p, env: env, objects: objects, targets: targets}
-	switch {
-	case namespace != "":
-		r.namespace = namespace
-	case env.Namespace != "":
-		r.namespace = env.Namespace
-	case targets[0].Object.GetNamespace() != "":
-		r.namespace = targets[0].Object.GetNamespace()
-	default:
-		r.namespace = "default"
+	return r, r.settle(f, sandboxContext(f, env))
+}
+
+// settle decides the namespace, as kubectl does: -n, else the environment's of
+// the project file, else the overlay's, else that of the context. Where the
+// overlay names one and the command line or the project file another, objects
+// would go to one and be looked for in the other: *bundle.NamespaceError.
+func (r *rendered) settle(f *Factory, context string) error {
+	var followed []*unstructured.Unstructured
+	for _, t := range r.targets {
+		followed = append(followed, t.Object)
 	}
-	return r, nil
+	given, placed := f.Namespace(), followed
+	if given != "" {
+		placed = r.objects
+	}
+	if given = cmp.Or(given, r.env.Namespace); given != "" {
+		if err := bundle.CheckNamespace(placed, given); err != nil {
+			return err
+		}
+	}
+	r.namespace = cmp.Or(given, followed[0].GetNamespace(), f.contextNamespace(context))
+	return nil
 }
 
 // tellContracts hands containers what the project says of its data and its

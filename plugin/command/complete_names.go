@@ -66,7 +66,7 @@ func (s *site) environment() string {
 
 // bundle is the environment, rendered.
 func (s *site) bundle() (*rendered, error) {
-	return render(s.dir(), s.environment(), s.f.Namespace())
+	return render(s.f, s.dir(), s.environment())
 }
 
 // context is that of the command line, else the environment's, else of its
@@ -95,7 +95,10 @@ func (s *site) context(env project.Environment) string {
 func (s *site) place() (r *rendered, context, namespace string) {
 	r, err := s.bundle()
 	if err == nil {
-		return r, s.context(r.env), r.namespace
+		context = s.context(r.env)
+		if err = r.settle(s.f, context); err == nil {
+			return r, context, r.namespace
+		}
 	}
 	namespace = s.f.Namespace()
 	if namespace == "" {

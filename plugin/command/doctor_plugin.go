@@ -114,7 +114,7 @@ func examineBundle(f *Factory) []doctor.Finding {
 	}
 	broken := map[string]error{}
 	for name := range p.Environments {
-		if _, err := render(here, name, f.Namespace()); err != nil {
+		if _, err := render(f, here, name); err != nil {
 			broken[name] = err
 		}
 	}

@@ -189,7 +189,7 @@ func (o *DriftOptions) place(ctx context.Context, f *Factory) (*production, erro
 	if o.Environment != project.Sandbox {
 		return openProduction(ctx, f, o.Dir, o.Environment, o.Cluster)
 	}
-	r, err := render(o.Dir, o.Environment, f.Namespace())
+	r, err := render(f, o.Dir, o.Environment)
 	if err != nil {
 		return nil, err
 	}

@@ -4,11 +4,13 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -94,6 +96,28 @@ func (f *Factory) tuned(config *rest.Config) *rest.Config {
 	config.QPS = -1
 	config.UserAgent = "kubectl-ai/" + f.Version
 	return config
+}
+
+// elsewhere returns the factory for an environment other than the one that
+// --context and -n are about.
+func (f *Factory) elsewhere() *Factory {
+	own := *f
+	own.Flags = &genericclioptions.ConfigFlags{KubeConfig: f.Flags.KubeConfig, Impersonate: f.Flags.Impersonate, Timeout: f.Flags.Timeout}
+	return &own
+}
+
+// contextNamespace returns the namespace of a context of the kubeconfig, as
+// `kubectl config set-context --namespace` sets it, else "default".
+func (f *Factory) contextNamespace(context string) string {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	if f.Flags.KubeConfig != nil {
+		rules.ExplicitPath = *f.Flags.KubeConfig
+	}
+	config, err := rules.Load()
+	if err != nil || config.Contexts[context] == nil {
+		return metav1.NamespaceDefault // what is wrong is said by what needs it
+	}
+	return cmp.Or(config.Contexts[context].Namespace, metav1.NamespaceDefault)
 }
 
 // Namespace returns the namespace that -n names, or "".

@@ -13,7 +13,7 @@ const twoContexts = `apiVersion: v1
 kind: Config
 clusters: [{name: c, cluster: {server: "https://prod.example:6443"}}]
 users: [{name: u, user: {token: t}}]
-contexts: [{name: prod, context: {cluster: c, user: u}}, {name: other, context: {cluster: c, user: u}}]
+contexts: [{name: prod, context: {cluster: c, user: u}}, {name: other, context: {cluster: c, user: u}}, {name: home, context: {cluster: c, user: u, namespace: mine}}]
 current-context: other
 `
 

@@ -45,7 +45,7 @@ receipts too. Asks no cluster and changes nothing.`,
 }
 
 func generations(_ context.Context, f *Factory, dir, output string, limit int) error {
-	r, err := render(dir, "sandbox", f.Namespace())
+	r, err := render(f, dir, "sandbox")
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 func sample(t *testing.T) map[string][]*unstructured.Unstructured {
 	t.Helper()
 	const dir = "../../samples/digits"
-	dev, err := render(dir, project.Sandbox, "")
+	dev, err := render(factory(t), dir, project.Sandbox)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func sample(t *testing.T) map[string][]*unstructured.Unstructured {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	production, err := render(dir, project.Production, "")
+	production, err := render(factory(t), dir, project.Production)
 	if err != nil {
 		t.Fatal(err)
 	}

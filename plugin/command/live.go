@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"k8s.io/cli-runtime/pkg/genericclioptions"
-
 	"github.com/kubectl-ai/kubectl-ai/plugin/drift/exporter"
 	"github.com/kubectl-ai/kubectl-ai/plugin/live"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
@@ -50,10 +48,6 @@ func (t *target) watcher(ctx context.Context, f *Factory, elsewhere bool) (*live
 func (t *target) elsewhere(f *Factory) []live.Elsewhere {
 	here := &production{rendered: t.rendered, context: t.context, config: t.config}
 	out := []live.Elsewhere{{Environment: t.env.Name, Drift: func(ctx context.Context) (*exporter.Status, error) { return driftOf(ctx, here) }}}
-	// --context and -n say where the bundle is worked on, not where it goes.
-	own := *f
-	own.Flags = genericclioptions.NewConfigFlags(true)
-	own.Flags.KubeConfig, own.Flags.Impersonate, own.Flags.Timeout = f.Flags.KubeConfig, f.Flags.Impersonate, f.Flags.Timeout
 	for _, name := range slices.Sorted(maps.Keys(t.project.Environments)) {
 		if name == project.Sandbox || name == t.env.Name {
 			continue
@@ -67,7 +61,7 @@ func (t *target) elsewhere(f *Factory) []live.Elsewhere {
 			if opened != nil {
 				return opened, nil
 			}
-			all, err := openClusters(ctx, &own, t.project.Dir, name, nil)
+			all, err := openClusters(ctx, f.elsewhere(), t.project.Dir, name, nil)
 			if err != nil {
 				return nil, err
 			}

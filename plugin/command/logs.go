@@ -107,7 +107,7 @@ func (o *LogsOptions) Validate() error {
 
 // Run finds the run and prints what is known of its logs.
 func (o *LogsOptions) Run(ctx context.Context, f *Factory, id string) error {
-	r, err := render(o.Dir, o.Environment, f.Namespace())
+	r, err := render(f, o.Dir, o.Environment)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func forSandbox(f *Factory) *Factory {
 
 // sandboxJournal opens the journal of a bundle in its sandbox environment.
 func sandboxJournal(f *Factory, dir string) (*journal.Journal, string, error) {
-	r, err := render(dir, project.Sandbox, "")
+	r, err := render(f, dir, project.Sandbox)
 	if err != nil {
 		return nil, "", err
 	}

@@ -20,7 +20,7 @@ func (o *PromoteOptions) again(ctx context.Context, f *Factory, all []*productio
 	if o.From == o.To {
 		return nil, explain.Usagef("--from %s and --to %s are one environment", o.From, o.To)
 	}
-	source, err := openProduction(ctx, f, o.Dir, o.From, nil)
+	source, err := openProduction(ctx, f.elsewhere(), o.Dir, o.From, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -114,7 +114,7 @@ func sampleMetric(ctx context.Context, f *Factory, members []*member, metric, fr
 		s, err := sampleSandbox(ctx, f, members[0].project.Dir, metric, tree)
 		return []gate.Sample{s}, err
 	}
-	others, err := openClusters(ctx, f, members[0].project.Dir, from, nil)
+	others, err := openClusters(ctx, f.elsewhere(), members[0].project.Dir, from, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ type output struct {
 // sampleSandbox reads what ranks said while they ran the generation of the
 // journal that has the tree.
 func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (gate.Sample, error) {
-	r, err := render(dir, project.Sandbox, "")
+	r, err := render(forSandbox(f), dir, project.Sandbox)
 	if err != nil {
 		return gate.Sample{}, err
 	}

@@ -36,7 +36,7 @@ type intoReport struct {
 // would be applied is written for somebody else to apply. The environment's
 // cluster is not asked, so it may be one that nobody reaches from here.
 func (o *PromoteOptions) write(ctx context.Context, f *Factory) error {
-	r, err := render(o.Dir, o.To, f.Namespace())
+	r, err := render(f, o.Dir, o.To)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func openProduction(ctx context.Context, f *Factory, dir, environment string, cl
 // openClusters connects to the clusters of an environment, those that are
 // named or all. Each is asked who it is before anything else is read.
 func openClusters(ctx context.Context, f *Factory, dir, environment string, named []string) ([]*production, error) {
-	r, err := render(dir, environment, f.Namespace())
+	r, err := render(f, dir, environment)
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +86,12 @@ func openClusters(ctx context.Context, f *Factory, dir, environment string, name
 	progress := term.NewProgress(f.Streams)
 	for i, c := range clusters {
 		if i > 0 { // plans edit the objects
-			if r, err = render(dir, environment, f.Namespace()); err != nil {
+			if r, err = render(f, dir, environment); err != nil {
 				return nil, err
 			}
+		}
+		if err := r.settle(f, c.Context); err != nil {
+			return nil, err
 		}
 		p := &production{rendered: r, cluster: c.Name, context: c.Context, pinned: c.UID != "", progress: progress}
 		if p.context == "" {

@@ -18,7 +18,7 @@ import (
 // among the runs of an environment. One that goes on does not count.
 func newestValidation(ctx context.Context, f *Factory, m *member, from string) (*gate.Validation, error) {
 	own := forSandbox(f) // --context and -n of a promotion mean the other cluster
-	r, err := render(m.project.Dir, from, "")
+	r, err := render(own, m.project.Dir, from)
 	if err != nil {
 		return nil, err
 	}

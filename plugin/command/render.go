@@ -39,7 +39,7 @@ images by digest and the names of the runs.`,
 			if err := checkOutput(output); err != nil {
 				return err
 			}
-			r, err := render(dirArg(args), environment, f.Namespace())
+			r, err := render(f, dirArg(args), environment)
 			if err != nil {
 				return err
 			}

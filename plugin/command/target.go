@@ -111,7 +111,7 @@ type target struct {
 // the cluster it goes to: --context, else the project file's, else the default
 // sandbox.
 func openTarget(ctx context.Context, f *Factory, dir, environment string, a *allowance) (*target, error) {
-	r, err := render(dir, environment, f.Namespace())
+	r, err := render(f, dir, environment)
 	if err != nil {
 		return nil, err
 	}

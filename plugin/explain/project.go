@@ -51,4 +51,14 @@ typing mistake never turns a setting off in silence. The fields are:
 		Next: Text("point code[].path in kubectl-ai.yaml at the folder with the training code"),
 		Long: "The folder that holds the code does not exist, or is no folder.",
 	},
+	{
+		ID: "PRJ-007", Exit: ExitUsage, Match: As[*bundle.NamespaceError](),
+		Next: From(func(e *bundle.NamespaceError) string {
+			return "repeat it with -n " + e.Namespace + "; or delete the line namespace: " + e.Namespace + " from the overlay's kustomization.yaml, so that the bundle goes anywhere"
+		}),
+		Long: `A namespace is decided as kubectl decides it: -n, else environments.<name>.namespace of
+kubectl-ai.yaml, else the overlay's, else that of the kubeconfig's context, else default.
+An object that names its own is not moved: kubectl apply -n refuses one that names
+another, and so does this. What is to follow -n and the context names none.`,
+	},
 }

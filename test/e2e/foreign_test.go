@@ -129,6 +129,10 @@ func TestDevInAClusterThatIsNoSandbox(t *testing.T) {
 	save(t, filepath.Join(dir, "kubectl-ai.yaml"), files["kubectl-ai.yaml"]+"agent: {image: \""+agent.Image+"\"}\n")
 
 	t.Run("no namespace is made", func(t *testing.T) {
+		overlay := filepath.Join(dir, "overlays/sandbox/kustomization.yaml")
+		refused(t, 2, []string{"PRJ-007", "-n " + ns}, append(allowed("dev", "--once"), "-n", "nowhere")...)
+		save(t, overlay, "resources: [../../base]\n")
+		defer save(t, overlay, files["overlays/sandbox/kustomization.yaml"])
 		refused(t, 3, []string{"CTX-005", "kubectl --context lab create namespace nowhere"}, append(allowed("dev", "--once"), "-n", "nowhere")...)
 		if out, err := tryKubectl(t.Context(), productionName, "", "get", "namespace", "nowhere"); err == nil {
 			t.Errorf("it is there: %s", out)

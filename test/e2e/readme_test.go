@@ -94,7 +94,7 @@ func newReadme(t *testing.T) *readme {
 	if raw, err = os.ReadFile(overlay); err != nil {
 		t.Fatal(err)
 	}
-	save(t, overlay, regexp.MustCompile(`(?m)^namespace: .*`).ReplaceAllString(string(raw), "namespace: "+readmeNamespace))
+	save(t, overlay, string(raw)+"namespace: "+readmeNamespace+"\n")
 	for _, cluster := range []string{sandboxName, productionName} {
 		namespace(t, cluster, readmeNamespace)
 	}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"os/exec"
@@ -73,4 +74,25 @@ func lastMetric(said, name string) float64 {
 		}
 	}
 	return last
+}
+
+// A sample names no namespace for the sandbox: it goes where -n says.
+func TestASampleGoesWhereItIsSent(t *testing.T) {
+	const ns = "sent"
+	t.Cleanup(func() {
+		_, _ = tryKubectl(context.Background(), sandboxName, "", "delete", "namespace", ns, "--ignore-not-found", "--wait=false")
+	})
+	objects := func(namespace string) string {
+		return strings.Join(strings.Fields(kubectl(t, sandboxName, "get", "jobs,services", "-n", namespace, "-l", "kubectl-ai.dev/project=digits", "-o", "name")), " ")
+	}
+	before := objects("default")
+	sample := filepath.Join(root, "samples/digits")
+	must(t, "dev", sample, "--once", "--context", "kind-"+sandboxName, "-n", ns, "--timeout", "2m")
+	if there := objects(ns); there != "job.batch/digits service/digits" {
+		t.Errorf("dev -n %s put there: %s", ns, there)
+	}
+	if now := objects("default"); now != before {
+		t.Errorf("dev -n %s put into default: %s, where was: %s", ns, now, before)
+	}
+	must(t, "dev", sample, "--cleanup", "--yes", "--context", "kind-"+sandboxName, "-n", ns)
 }
