@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a `dev` on a terminal of its own, as a person has it.
+// terminal is a program on a terminal of its own, as a person has it.
 type terminal struct {
 	t           *testing.T
 	cmd         *exec.Cmd
@@ -30,10 +30,16 @@ type terminal struct {
 	screen *vt.Emulator
 }
 
+// startTerminal starts a `dev`.
 func startTerminal(t *testing.T, args ...string) *terminal {
 	t.Helper()
-	const width, height = 120, 24
-	d := &terminal{t: t, cmd: exec.Command(plugin, append([]string{"dev"}, args...)...), ended: make(chan error, 1), screen: vt.NewEmulator(width, height)}
+	return onTerminal(t, 120, 24, exec.Command(plugin, append([]string{"dev"}, args...)...))
+}
+
+// onTerminal starts a program on a terminal of a size.
+func onTerminal(t *testing.T, width, height uint16, cmd *exec.Cmd) *terminal {
+	t.Helper()
+	d := &terminal{t: t, cmd: cmd, ended: make(chan error, 1), screen: vt.NewEmulator(int(width), int(height))}
 	var err error
 	if d.master, d.tty, err = pty.Open(); err != nil {
 		t.Fatal(err)
@@ -44,7 +50,10 @@ func startTerminal(t *testing.T, args ...string) *terminal {
 	d.before = d.mode()
 	d.cmd.Stdin, d.cmd.Stdout, d.cmd.Stderr = d.tty, d.tty, d.tty
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	d.cmd.Env = append(os.Environ(), "TERM=xterm-256color")
+	if d.cmd.Env == nil {
+		d.cmd.Env = os.Environ()
+	}
+	d.cmd.Env = append(d.cmd.Env, "TERM=xterm-256color")
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ packages=(
   gcc-aarch64-linux-gnu libc6-dev-arm64-cross # the last two for arm64
   git jq rsync procps ca-certificates        # scripts and the benchmark's peer
   chromium                                   # the dashboard's test
+  bash-completion zsh fish                   # the test of completion
 )
 clamp=/usr/local/bin/runc-clamped
 daemon_json=/etc/docker/daemon.json
