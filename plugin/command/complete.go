@@ -50,7 +50,7 @@ var argumentNames = map[string]namer{
 	"GENERATION":      generationNumbers,
 	"ID":              runsAndMatrices,
 	"POD":             podNames,
-	"POD[/CONTAINER]": podNames,
+	"POD[/CONTAINER]": podsAndContainers,
 	"RANK":            rankNumbers,
 	"RELEASE":         releaseNumbers,
 	"RUN":             runIDs,

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/components"
+	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
@@ -27,6 +28,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
 // site is where names are: a bundle's environment in a cluster. It is found
@@ -217,6 +219,32 @@ func podNames(ctx context.Context, s *site) []string {
 	return objectNames(s.list(ctx, at, namespace, "", podKind))
 }
 
+// podsAndContainers are pods, and after a slash the containers of one.
+func podsAndContainers(ctx context.Context, s *site) []string {
+	name, _, chosen := strings.Cut(s.typed, "/")
+	if !chosen {
+		return podNames(ctx, s)
+	}
+	_, at, namespace := s.place()
+	config, err := s.f.RESTConfig(at)
+	if err != nil {
+		return nil
+	}
+	client, err := clientset.NewForConfig(config)
+	if err != nil {
+		return nil
+	}
+	pod, err := client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, c := range pod.Spec.Containers {
+		out = append(out, name+"/"+c.Name+"\t"+c.Image)
+	}
+	return out
+}
+
 // runsAndPods asks for both at once.
 func runsAndPods(ctx context.Context, s *site) []string {
 	var found, there []string
@@ -346,12 +374,27 @@ func sandboxNames(ctx context.Context, _ *site) []string {
 	return out
 }
 
-// nodeParts are the keys of a node's GPUs, and the models that it may have.
+// nodeParts are the keys of a node's GPUs, and what those take that have words
+// for values. How a GPU can be cut depends on the model that was named before.
 func nodeParts(ctx context.Context, s *site) []string {
+	values := map[string][]string{
+		"profile": model.ProfileNames(), "mig-strategy": migStrategies[1:], "allocation": {spec.Packed, spec.Distributed}, "numa": {"true"},
+	}
+	profile := model.DefaultProfile
+	for part := range strings.SplitSeq(s.typed, ",") {
+		if name, ok := strings.CutPrefix(part, "profile="); ok {
+			profile = name
+		}
+	}
+	values["mig"] = migLayouts(profile)
 	return listOf(func(context.Context, *site) []string {
-		out := []string{"gpus=", "count=", "mig=", "mig-strategy=", "time-slicing=", "mps=", "allocation=", "numa=", "devices="}
-		for _, name := range model.ProfileNames() {
-			out = append(out, "profile="+name)
+		key, _, begun := strings.Cut(s.typed[strings.LastIndex(s.typed, ",")+1:], "=")
+		if !begun {
+			return []string{"profile=", "gpus=", "count=", "mig=", "mig-strategy=", "time-slicing=", "mps=", "allocation=", "numa=", "devices="}
+		}
+		var out []string
+		for _, value := range values[key] {
+			out = append(out, key+"="+value)
 		}
 		return out
 	})(ctx, s)

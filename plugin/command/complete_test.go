@@ -18,7 +18,7 @@ import (
 // that has one of them completes it.
 var liveFlags = []string{
 	"allow-context", "between", "cluster", "component", "container", "context", "cronjob", "environment", "from", "generation",
-	"gpu", "into-context", "name", "namespace", "node", "output", "pod", "production-name", "profile", "rank", "release",
+	"gpu", "into-context", "mig", "mig-strategy", "allocation", "name", "namespace", "node", "output", "pod", "production-name", "profile", "rank", "release",
 	"releases", "replace", "run", "sandbox", "shell", "signal", "stage", "template", "to", "to-release", "until", "variant",
 }
 

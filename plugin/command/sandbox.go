@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -103,6 +104,18 @@ func addSandboxName(cmd *cobra.Command, _ *Factory, name *string) {
 // completeWords completes a flag with fixed words.
 func completeWords(cmd *cobra.Command, flag string, words ...string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// completeOrFile completes a flag that takes a word or a file: what begins no
+// word is a file's name.
+func completeOrFile(cmd *cobra.Command, flag string, words func() []string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		known := words()
+		if slices.ContainsFunc(known, func(word string) bool { return strings.HasPrefix(word, typed) }) {
+			return known, cobra.ShellCompDirectiveNoFileComp
+		}
+		return nil, cobra.ShellCompDirectiveDefault
+	})
 }
 
 // checkOneOf refuses a flag's value that is none of the words.

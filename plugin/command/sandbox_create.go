@@ -107,7 +107,7 @@ real GPUs or a taken port, 130 interrupted.`,
 	flags.BoolVar(&o.Retain, "retain", false, "keep what there is of a sandbox that failed, for a look")
 	flags.BoolVar(&o.SwitchContext, "switch-context", false, "make the new context your current one")
 	completeWords(cmd, "gpus", gpuModes...)
-	completeProfiles(cmd)
+	completeGPUs(cmd)
 	return cmd
 }
 

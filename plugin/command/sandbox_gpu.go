@@ -10,12 +10,34 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/install"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/mig"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
 
-// completeProfiles completes --profile.
-func completeProfiles(cmd *cobra.Command) { completeWords(cmd, "profile", model.ProfileNames()...) }
+// completeGPUs completes the flags that say what GPUs nodes have.
+func completeGPUs(cmd *cobra.Command) {
+	completeOrFile(cmd, "profile", model.ProfileNames)
+	completeOrFile(cmd, "mig", func() []string { return migLayouts(cmd.Flag("profile").Value.String()) })
+	completeWords(cmd, "mig-strategy", migStrategies[1:]...)
+	completeWords(cmd, "allocation", spec.Packed, spec.Distributed)
+}
+
+// migLayouts are what --mig can cut all GPUs of a model into: "all-1g.10gb",
+// and how many that makes of each.
+func migLayouts(profile string) []string {
+	board := profile
+	if p, err := model.LookupProfile(profile); err == nil {
+		board = p.Name // as the model spells it
+	}
+	var out []string
+	for _, p := range mig.Tables()[board] {
+		if placed, err := (mig.Layout{All: p.Name}).Place(board, 0); err == nil {
+			out = append(out, fmt.Sprintf("all-%s\t%d on each GPU", p.Name, len(placed)))
+		}
+	}
+	return out
+}
 
 // equipment says what GPUs nodes have: "8 × h100 on each of 2 nodes, 4 × l4 on
 // one".

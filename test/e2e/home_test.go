@@ -90,6 +90,7 @@ func TestNamesAreCompletedLive(t *testing.T) {
 		{"", []string{"runs", "show", "--dir", dir}, []string{record.ID}},
 		{"", []string{"runs", "compare", "--dir", dir}, []string{record.ID}},
 		{"", []string{"attach", "--context", context, "-n", name}, []string{ranks["0"], ranks["1"]}},
+		{"", []string{"attach", "--context", context, "-n", name, ranks["0"] + "/"}, []string{ranks["0"] + "/main"}},
 		{"", []string{"status", "--context"}, []string{context, "kind-" + productionName}},
 		{"", []string{"status", "--context", context, "-n"}, []string{name, "kube-system"}},
 		{"", []string{"status", dir, "-n"}, []string{name}},
@@ -108,7 +109,10 @@ func TestNamesAreCompletedLive(t *testing.T) {
 		if in == "" {
 			in = t.TempDir()
 		}
-		args := append(c.args, "")
+		args := c.args
+		if !strings.HasSuffix(args[len(args)-1], "/") {
+			args = append(args, "") // the next word
+		}
 		direct, talk, code := output(t, in, plugin, append([]string{"__complete"}, args...)...)
 		if code != 0 || talk != "" {
 			t.Errorf("%v: exit %d, said %q", c.args, code, talk)

@@ -84,6 +84,7 @@ func TestCompletionInShells(t *testing.T) {
 				{"kubectl-ai sandbox create --gpus-p", "kubectl-ai sandbox create --gpus-per-node"},
 				{"kubectl-ai status --context kind-" + sandboxName + " -n shel", "kubectl-ai status --context kind-" + sandboxName + " -n shells"},
 				{"kubectl-ai why" + where + " shells-p", "kubectl-ai why" + where + " " + pod},
+				{"kubectl-ai attach" + where + " " + pod + "/", "kubectl-ai attach" + where + " " + pod + "/trainer"},
 				{"kubectl ai generat", "kubectl ai generations"},
 				{"kubectl ai why" + where + " shells-p", "kubectl ai why" + where + " " + pod},
 			} {
