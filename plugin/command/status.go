@@ -81,11 +81,13 @@ when it finds room now. Nothing else is changed.
 
 With -w it goes on: a tree of runs and their ranks that is drawn over again, with the
 step, the curve of the loss, the time that is left, the generation and the GPUs of each.
+q ends it, and leaves on the screen what was drawn last. While the cluster does not
+answer it says so below the tree, and goes on when it does.
 Without a terminal it prints a line for what changes, with -o json the whole state
 whenever it has changed. --run shows one run and ends with it.
 
-Exit codes with -w: 0 the run of --run is complete, 1 it failed, 124 --timeout ran out,
-130 interrupted.`,
+Exit codes with -w: 0 q was pressed, or the run of --run is complete, 1 it failed, 124
+--timeout ran out, 130 interrupted.`,
 		Example: `  kubectl ai status samples/digits
   kubectl ai status -w
   kubectl ai status -w --run k7x2mq --timeout 10m

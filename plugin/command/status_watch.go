@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/live"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term/status"
 )
 
 // statusWatch shows the live state until it ends.
@@ -65,10 +66,16 @@ func (o *RunsOptions) watchStatus(ctx context.Context, f *Factory, only string, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { w.tend(ctx) })
+	if w.block != nil {
+		beside.Go(func() { quitOnKey(ctx, f, cancel) })
+	}
 	err = watcher.Run(ctx, func(s live.State) error { return w.show(ctx, s) })
 	cancel(err)
 	beside.Wait()
-	if !errors.Is(err, errEnded) {
+	switch {
+	case errors.Is(err, errQuit):
+		return nil
+	case !errors.Is(err, errEnded):
 		return err
 	}
 	ctx = context.WithoutCancel(ctx) // the watch has ended, not the command
@@ -80,6 +87,30 @@ func (o *RunsOptions) watchStatus(ctx context.Context, f *Factory, only string, 
 		err = &run.FailedError{Record: record}
 	}
 	return err
+}
+
+// quitOnKey ends the watch on q. What is typed is not echoed into the tree
+// meanwhile. The line stays empty: the tree is all that is drawn.
+func quitOnKey(ctx context.Context, f *Factory, cancel context.CancelCauseFunc) {
+	in, out, ok := f.Streams.Terminal()
+	if !ok {
+		return
+	}
+	line, err := status.Open(in, out, true)
+	if err != nil {
+		return
+	}
+	defer line.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case key := <-line.Keys():
+			if key == 'q' {
+				cancel(errQuit)
+			}
+		}
+	}
 }
 
 // tend lets go what waits, and draws again what time alone changes.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -202,10 +203,20 @@ func (w *Watcher) note(ctx context.Context, part string, err error) bool {
 		if err == nil {
 			delete(w.unread, part)
 		} else {
-			w.unread[part] = err.Error()
+			w.unread[part] = reason(err)
 		}
 	})
 	return err == nil
+}
+
+// reason says why a part cannot be read: of a server that does not answer,
+// what the network says, without the address of the request.
+func reason(err error) string {
+	var request *url.Error
+	if errors.As(err, &request) {
+		err = request.Err
+	}
+	return err.Error()
 }
 
 func (w *Watcher) askGPUs(ctx context.Context) error {

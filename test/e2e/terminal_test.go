@@ -28,6 +28,7 @@ type terminal struct {
 
 	mu     sync.Mutex
 	screen *vt.Emulator
+	raw    []byte // all that was written
 }
 
 // startTerminal starts a `dev`.
@@ -68,6 +69,7 @@ func onTerminal(t *testing.T, width, height uint16, cmd *exec.Cmd) *terminal {
 			}
 			d.mu.Lock()
 			_, _ = d.screen.Write(p[:n])
+			d.raw = append(d.raw, p[:n]...)
 			d.mu.Unlock()
 		}
 	}()
