@@ -18,6 +18,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/checkup"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
 	"github.com/kubectl-ai/kubectl-ai/plugin/setup"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/doctor"
 )
 
@@ -144,16 +145,20 @@ func (o *DoctorOptions) mend(ctx context.Context, f *Factory) error {
 	var errs []error
 	for _, c := range left.Unfinished {
 		if !o.Yes {
-			if err := f.Streams.Confirm(ctx, "Delete sandbox "+c.Name+", which has no context, and everything in it?"); err != nil {
+			if err := f.Streams.Confirm(ctx, "Delete sandbox "+c.Name+", whose making was cut short, and everything in it?"); err != nil {
 				f.Streams.Talk("sandbox %s stays: %v", c.Name, err)
 				continue
 			}
 		}
-		if err := s.DeleteUnfinished(ctx, c.Name); err != nil {
+		err := s.DeleteUnfinished(ctx, c.Name)
+		switch {
+		case errors.Is(err, cluster.ErrExists):
+			f.Streams.Talk("sandbox %s stays: %v", c.Name, err)
+		case err != nil:
 			errs = append(errs, err)
-			continue
+		default:
+			f.Streams.Talk("fixed: deleted sandbox %s", c.Name)
 		}
-		f.Streams.Talk("fixed: deleted sandbox %s", c.Name)
 	}
 	return errors.Join(errs...)
 }

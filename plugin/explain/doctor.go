@@ -58,7 +58,8 @@ into a file of /etc/sysctl.d.`),
 	finding("DOC-017", "registry port", "Sandboxes share a registry on one port of 127.0.0.1, and another program has it. sandbox create takes --registry-port."),
 	finding("DOC-018", "leftovers", `Something is left of sandboxes that nobody uses: one whose making was cut short, contexts of
 clusters that are gone, a lock of the kubeconfig. doctor --fix offers to delete sandboxes
-that were cut short; the rest is left to you, with the command.`),
+that were cut short; the rest is left to you, with the command. A sandbox that is whole
+and has no context here may be in use by another KUBECONFIG: --fix leaves it alone.`),
 	finding("DOC-020", "PATH", `kubectl runs the first program named kubectl-ai on PATH. GoogleCloudPlatform/kubectl-ai has
 the same name and sends what follows to a language model. kubectl-ai setup --coexist gives
 every verb of this one a link with a longer name, which kubectl prefers.`),

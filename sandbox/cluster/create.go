@@ -97,6 +97,7 @@ func (m *Manager) Create(ctx context.Context, o Options) (Cluster, error) {
 	mark := Mark{
 		Name: o.Name, Created: time.Now().UTC().Truncate(time.Second), By: o.Version,
 		Image: image.ref, Kubernetes: image.kubernetes, GPUs: o.GPUs, Registry: o.Registry, OwnNetwork: !hadNetwork,
+		Unfinished: true,
 	}
 	removed := &removal{manager: m, name: o.Name, gone: map[string]bool{}}
 	made, phase, err := m.build(ctx, o, in, mark, removed)
@@ -183,7 +184,8 @@ func (m *Manager) build(ctx context.Context, o Options, in configInput, mark Mar
 			return Cluster{}, provisioning, err
 		}
 	}
-	if err := m.writeMark(ctx, made, mark); err != nil {
+	made.Mark.Unfinished = false
+	if err := m.writeMark(ctx, made, made.Mark); err != nil {
 		return Cluster{}, "mark the nodes", err
 	}
 	if err := m.addContext(ctx, config, o.Name, o.SwitchContext); err != nil {

@@ -13,7 +13,8 @@ import (
 // Leftovers are what is left of clusters that were cut short or removed by
 // other means.
 type Leftovers struct {
-	Unfinished    []Cluster // sandboxes without a context
+	Unfinished    []Cluster // sandboxes whose making was cut short, or goes on
+	NoContext     []string  // sandboxes that are whole, and in no kubeconfig that is read
 	Unmarked      []string  // clusters of which no node ever ran
 	StaleContexts []string  // of kind clusters that are gone
 	Locks         []string  // of kubeconfigs
@@ -53,9 +54,12 @@ func (m *Manager) Leftovers(ctx context.Context) (Leftovers, error) {
 		switch {
 		case mark == nil && c.State == Stopped && c.neverRan():
 			l.Unmarked = append(l.Unmarked, c.Name)
-		case mark != nil && contexts[ContextName(c.Name)] == nil:
+		case mark == nil || contexts[ContextName(c.Name)] != nil:
+		case mark.Unfinished:
 			c.Mark = *mark
 			l.Unfinished = append(l.Unfinished, c)
+		default: // another KUBECONFIG may have it
+			l.NoContext = append(l.NoContext, c.Name)
 		}
 	}
 	for name := range contexts {

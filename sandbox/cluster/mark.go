@@ -32,6 +32,9 @@ type Mark struct {
 	// Routes are the pod networks of each node, where we set the routes
 	// between nodes because no daemon of the node image does.
 	Routes map[string][]string `json:"routes,omitempty"`
+	// Unfinished is true until the sandbox is whole: of one whose making was cut
+	// short, or failed and was to be kept, for good.
+	Unfinished bool `json:"unfinished,omitempty"`
 	// Addresses of the containers, in the order in which they were given, so
 	// that a start gives every container its own again.
 	Addresses []Address `json:"addresses,omitempty"`

@@ -71,14 +71,15 @@ func TestChecks(t *testing.T) {
 func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	got := Leftovers(cluster.Leftovers{
-		Unfinished: []cluster.Cluster{{Name: "ai", State: cluster.Partial}}, Unmarked: []string{"half"},
+		Unfinished: []cluster.Cluster{{Name: "ai", State: cluster.Partial}}, NoContext: []string{"mine"}, Unmarked: []string{"half"},
 		StaleContexts: []string{"kind-gone"}, Locks: []string{"/home/me/.kube/config.lock"},
 	})
 	want := []Finding{
 		{"leftovers", Warn, "/home/me/.kube/config.lock is left of a program that was killed, unless one works on the kubeconfig now", "rm /home/me/.kube/config.lock"},
 		{"leftovers", Warn, "context kind-gone is of a kind cluster that is not here", "kubectl config delete-context kind-gone; kubectl config delete-cluster kind-gone; kubectl config delete-user kind-gone"},
 		{"leftovers", Warn, "kind cluster half has nodes that never ran: its making was cut short", "kind delete cluster --name half"},
-		{"leftovers", Warn, "sandbox ai (partial) has no context in the kubeconfig: its making was cut short, or the context removed", "kubectl ai sandbox delete --name ai, or start it"},
+		{"leftovers", Warn, "sandbox ai (partial) is not whole: its making was cut short, unless it goes on now", "kubectl ai doctor --fix, or: kubectl ai sandbox delete --name ai"},
+		{"leftovers", Warn, "sandbox mine has no context in the kubeconfig: it was removed, or is in another one", "kubectl ai sandbox start --name mine writes it"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -15,8 +15,12 @@ func Leftovers(l cluster.Leftovers) []Finding {
 	const check = "leftovers"
 	var findings []Finding
 	for _, c := range l.Unfinished {
-		findings = append(findings, warn(check, "kubectl ai sandbox delete --name "+c.Name+", or start it",
-			"sandbox %s (%s) has no context in the kubeconfig: its making was cut short, or the context removed", c.Name, strings.ToLower(string(c.State))))
+		findings = append(findings, warn(check, "kubectl ai doctor --fix, or: kubectl ai sandbox delete --name "+c.Name,
+			"sandbox %s (%s) is not whole: its making was cut short, unless it goes on now", c.Name, strings.ToLower(string(c.State))))
+	}
+	for _, c := range l.NoContext {
+		findings = append(findings, warn(check, "kubectl ai sandbox start --name "+c+" writes it",
+			"sandbox %s has no context in the kubeconfig: it was removed, or is in another one", c))
 	}
 	for _, c := range l.Unmarked {
 		findings = append(findings, warn(check, "kind delete cluster --name "+c, "kind cluster %s has nodes that never ran: its making was cut short", c))
