@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -18,7 +19,7 @@ func (o *RunOptions) matrix(ctx context.Context, f *Factory, r *runSet, p *prepa
 	r.progress.Start("Run matrix " + id)
 	var mu sync.Mutex // guards making runs, which edits and reports, and the results
 	records := make([]run.Record, len(o.points))
-	failed := &run.MatrixError{Matrix: id, Of: len(o.points)}
+	ends := make([]*run.FailedError, len(o.points)) // nil: it ended well
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(o.MaxParallel)
 	for i, parameters := range o.points {
@@ -36,17 +37,16 @@ func (o *RunOptions) matrix(ctx context.Context, f *Factory, r *runSet, p *prepa
 			mu.Lock()
 			defer mu.Unlock()
 			records[i] = record
-			var ended *run.FailedError
-			if errors.As(err, &ended) {
-				failed.Failed = append(failed.Failed, record.ID)
+			if errors.As(err, &ends[i]) {
 				return nil
 			}
 			return err
 		})
 	}
 	err := group.Wait()
-	if err == nil && len(failed.Failed) > 0 {
-		err = failed
+	failed := slices.DeleteFunc(ends, func(end *run.FailedError) bool { return end == nil })
+	if err == nil && len(failed) > 0 {
+		err = &run.MatrixError{Matrix: id, Failed: failed, Of: len(o.points)}
 	}
 	r.progress.End(err)
 	var made []run.Record

@@ -5,6 +5,7 @@
 package explain
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,9 @@ type Entry struct {
 	Cause func(error) string
 	Next  func(error) string
 	Long  string
+	// First returns the first of several errors that this one sums up: its ID
+	// is named as the cause, and what helps it is said.
+	First func(error) error
 }
 
 // UsageError is a mistake on the command line.
@@ -147,6 +151,11 @@ func ReportOf(err error) Report {
 	}
 	if e.Next != nil {
 		r.Next = e.Next(err)
+	}
+	if e.First != nil {
+		first := ReportOf(e.First(err))
+		r.Cause = first.ID + ": " + cmp.Or(first.Cause, first.Message)
+		r.Next = cmp.Or(first.Next, r.Next)
 	}
 	return r
 }

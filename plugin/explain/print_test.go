@@ -33,6 +33,11 @@ func TestAnErrorInBothForms(t *testing.T) {
 			`{"apiVersion":"kubectl-ai.dev/v1alpha1","kind":"Error","id":"RUN-003","message":"wait: run k7x2mq: failed","cause":"rank 0: exit 135","next":"mount <an emptyDir>\nkubectl ai why k7x2mq says more","exitCode":1}` + "\n",
 		},
 		{
+			"several at once", &run.MatrixError{Matrix: "m3", Failed: []*run.FailedError{failed, {Record: run.Record{ID: "b2"}}}, Of: 4}, 1,
+			"error[RUN-004]: 2 of 4 runs of matrix m3 did not end well: k7x2mq, b2\n  cause: RUN-003: rank 0: exit 135\n  next:  mount <an emptyDir>\n         kubectl ai why k7x2mq says more\n",
+			`{"apiVersion":"kubectl-ai.dev/v1alpha1","kind":"Error","id":"RUN-004","message":"2 of 4 runs of matrix m3 did not end well: k7x2mq, b2","cause":"RUN-003: rank 0: exit 135","next":"mount <an emptyDir>\nkubectl ai why k7x2mq says more","exitCode":1}` + "\n",
+		},
+		{
 			"one that nobody knows", errors.New("odd\n"), 1, "error: odd\n",
 			`{"apiVersion":"kubectl-ai.dev/v1alpha1","kind":"Error","message":"odd","exitCode":1}` + "\n",
 		},

@@ -1,12 +1,23 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 )
 
 var runEntries = []Entry{
+	{ // before what it wraps
+		ID: "RUN-004", Exit: ExitFailed, Match: As[*run.MatrixError](),
+		Next: From(func(e *run.MatrixError) string { return "kubectl ai why " + e.Failed[0].Record.ID }),
+		First: func(err error) error {
+			var e *run.MatrixError
+			errors.As(err, &e)
+			return e.Failed[0]
+		},
+		Long: "Some points of the matrix did not end well; the cause is that of the first. The others were run all the same; kubectl ai runs compare MATRIX shows all.",
+	},
 	{
 		ID: "RUN-005", Exit: ExitGate, Match: As[*run.RefusedError](),
 		Next: From(func(e *run.RefusedError) string {
@@ -50,11 +61,6 @@ was made.`,
 		Long: `The time given by --timeout ran out before the run ended. The run goes on, or goes on
 waiting, as it is: kubectl ai runs wait ID follows it again, and kubectl ai why ID says
 what stands in its way.`,
-	},
-	{
-		ID: "RUN-004", Exit: ExitFailed, Match: As[*run.MatrixError](),
-		Next: From(func(e *run.MatrixError) string { return "kubectl ai why " + e.Failed[0] }),
-		Long: "Some points of the matrix did not end well. The others were run all the same; kubectl ai runs compare MATRIX shows all.",
 	},
 	{
 		ID: "RUN-006", Exit: ExitPrecondition, Match: As[*run.NewerError](),

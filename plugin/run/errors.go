@@ -77,12 +77,25 @@ func stands(r Record) string {
 // MatrixError says that some runs of a matrix did not end well.
 type MatrixError struct {
 	Matrix string
-	Failed []string // IDs
+	Failed []*FailedError // in the order of the points
 	Of     int
 }
 
 func (e *MatrixError) Error() string {
-	return fmt.Sprintf("%d of %d runs of matrix %s did not end well: %s", len(e.Failed), e.Of, e.Matrix, strings.Join(e.Failed, ", "))
+	var ids []string
+	for _, failed := range e.Failed {
+		ids = append(ids, failed.Record.ID)
+	}
+	return fmt.Sprintf("%d of %d runs of matrix %s did not end well: %s", len(ids), e.Of, e.Matrix, strings.Join(ids, ", "))
+}
+
+// Unwrap returns why each of them did not.
+func (e *MatrixError) Unwrap() []error {
+	var causes []error
+	for _, failed := range e.Failed {
+		causes = append(causes, failed)
+	}
+	return causes
 }
 
 // EndpointError says that the bundle brings the progress endpoint and its
