@@ -10,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
 )
 
 // Apply writes what the plan says, stage by stage and in parallel inside a
@@ -55,13 +57,13 @@ func (change *Change) unchanged() Receipt {
 		return receiptOf(change.Want, change.Live)
 	}
 	receipt := *change.receipt
-	if isSecret(change.Want) {
+	if redact.IsSecret(change.Want) {
 		receipt.Sum = "" // see receiptOf
 	}
 	return receipt
 }
 
-func (c *Client) applyStage(ctx context.Context, changes []*Change, o Options, mask *Masker, receipts map[Ref]Receipt) error {
+func (c *Client) applyStage(ctx context.Context, changes []*Change, o Options, mask *redact.Masker, receipts map[Ref]Receipt) error {
 	var mu sync.Mutex
 	errs := make([]error, len(changes))
 	group, gctx := errgroup.WithContext(ctx)
@@ -72,7 +74,7 @@ func (c *Client) applyStage(ctx context.Context, changes []*Change, o Options, m
 			if gctx.Err() != nil {
 				return context.Cause(gctx)
 			}
-			errs[i] = mask.objection(err)
+			errs[i] = objection(mask, err)
 			if err == nil {
 				mu.Lock()
 				receipts[change.Ref] = receipt

@@ -1,6 +1,10 @@
 package apply
 
-import "k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
+)
 
 // Compare returns what leads from one list of objects to another, as a plan
 // that nobody asked a server for: Live is the object of the first list, Result
@@ -10,7 +14,7 @@ func Compare(from, to []*unstructured.Unstructured, same func(Ref) Ref) *Plan {
 	if same == nil {
 		same = func(r Ref) Ref { return r }
 	}
-	plan := &Plan{mask: NewMasker()}
+	plan := &Plan{mask: redact.New()}
 	before := map[Ref]*unstructured.Unstructured{}
 	for _, obj := range from {
 		plan.mask.Learn(obj)

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
 )
 
 // Options say in whose name objects are applied.
@@ -50,7 +52,7 @@ type Options struct {
 func (c *Client) Diff(ctx context.Context, objects []*unstructured.Unstructured, o Options) (*Plan, error) {
 	sorted := slices.Clone(objects)
 	Sort(sorted)
-	plan := &Plan{Changes: make([]Change, len(sorted)), mask: NewMasker()}
+	plan := &Plan{Changes: make([]Change, len(sorted)), mask: redact.New()}
 	for i, obj := range sorted {
 		plan.mask.Learn(obj)
 		plan.Changes[i] = Change{Ref: RefOf(obj), Want: obj}
@@ -97,7 +99,7 @@ func (s *survey) ask(ctx context.Context, from, to int) error {
 			if gctx.Err() != nil {
 				return context.Cause(gctx)
 			}
-			s.objections[i] = s.plan.mask.objection(err)
+			s.objections[i] = objection(s.plan.mask, err)
 			return nil
 		})
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
 )
 
 // Action is what a plan does with an object.
@@ -67,7 +69,7 @@ func (change *Change) Former() bool {
 // Plan is what would happen to each object, in the order of stages.
 type Plan struct {
 	Changes []Change
-	mask    *Masker
+	mask    *redact.Masker
 }
 
 // Count returns how many objects have the action.

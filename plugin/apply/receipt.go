@@ -8,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
 )
 
 // Receipt is what an object was like after it was applied. A live object that
@@ -31,7 +33,7 @@ func receiptOf(want *unstructured.Unstructured, live metav1.Object) Receipt {
 		ResourceVersion: live.GetResourceVersion(),
 		Generation:      live.GetGeneration(),
 	}
-	if !isSecret(want) {
+	if !redact.IsSecret(want) {
 		r.Sum = Sum(want)
 	}
 	return r

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/bundle"
-	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
 )
 
 // DiffOptions are the arguments of `diff`.
@@ -131,7 +131,7 @@ func (o *DiffOptions) environments(f *Factory) error {
 	report := differenceReport{APIVersion: outputVersion, Kind: "DifferenceReport", A: o.Between[0], B: o.Between[1], Items: []bundle.Difference{}}
 	var names []string
 	expected := 0
-	for _, d := range bundle.Compare(sides[0], sides[1], apply.NewMasker().Object) {
+	for _, d := range bundle.Compare(sides[0], sides[1], redact.New().Object) {
 		if d.Expected {
 			expected++
 			if o.Unexpected {

@@ -15,6 +15,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
+	"github.com/kubectl-ai/kubectl-ai/plugin/redact"
 )
 
 // releaseView is what `show -o json` prints: the record and what it brought.
@@ -77,7 +78,7 @@ func show(ctx context.Context, f *Factory, dir, to string, cluster []string, num
 		return err
 	}
 	if output == "yaml" {
-		list, mask := objectList{APIVersion: "v1", Kind: "List"}, apply.NewMasker()
+		list, mask := objectList{APIVersion: "v1", Kind: "List"}, redact.New()
 		for _, obj := range objects {
 			list.Items = append(list.Items, mask.Object(obj).Object)
 		}
