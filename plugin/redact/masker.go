@@ -49,11 +49,11 @@ func New() *Masker {
 
 // Rules are why something was masked.
 const (
-	RuleKnown      = "known value" // told by Learn, or found elsewhere
-	RuleField      = "field"       // its name says so
-	RuleHeader     = "header"      // Authorization and the like
-	RuleURL        = "url"         // a password or a signature in a URL
-	RulePrivateKey = "private key"
+	RuleKnown      = "known"  // told by Learn, or found elsewhere
+	RuleField      = "field"  // its name says so
+	RuleHeader     = "header" // Authorization and the like
+	RuleURL        = "url"    // a password or a signature in a URL
+	RulePrivateKey = "private-key"
 	RuleToken      = "token" // the shape of a known issuer's
 	RulePersonal   = "personal"
 )
