@@ -100,7 +100,7 @@ func groups(f *Factory) []group {
 			NewCmdRender(f), NewCmdDiff(f), NewCmdPromote(f), NewCmdHistory(f), NewCmdShow(f), NewCmdRollback(f),
 			NewCmdUninstall(f), NewCmdClusters(f), NewCmdRBAC(f), NewCmdAgent(f), NewCmdServices(f),
 		}},
-		{groupLook, "Look:", []*cobra.Command{NewCmdStatus(f), NewCmdDashboard(f), NewCmdLogs(f), NewCmdWhy(f), newCmdExplain(f), newCmdVersion(f), NewCmdCompletion(f)}},
+		{groupLook, "Look:", []*cobra.Command{NewCmdStatus(f), NewCmdDashboard(f), NewCmdLogs(f), NewCmdWhy(f), NewCmdReport(f), newCmdExplain(f), newCmdVersion(f), NewCmdCompletion(f)}},
 	}
 }
 

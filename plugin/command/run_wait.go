@@ -44,15 +44,21 @@ type runSet struct {
 
 // runs returns what is known of runs where a bundle goes.
 func (t *target) runs(f *Factory) *runSet {
-	copies, err := openCopies(f, t.rendered, t.context)
-	if err != nil {
-		copies = nil // a cache; `logs` says why
+	r := t.connection.runs(f, t.applier, t.namespace)
+	r.project, r.metrics = t.project.Name, t.project.Metrics
+	if copies, err := openCopies(f, t.rendered, t.context); err == nil {
+		r.copies = copies // a cache; `logs` says why there is none
 	}
+	return r
+}
+
+// runs returns what is known of all runs in a namespace.
+func (c *connection) runs(f *Factory, client *apply.Client, namespace string) *runSet {
 	return &runSet{
-		f: f, copies: copies, client: t.client, context: t.context, namespace: t.namespace, project: t.project.Name, metrics: t.project.Metrics,
-		store: &run.Store{Client: t.client, Namespace: t.namespace},
+		f: f, client: c.client, context: c.context, namespace: namespace,
+		store: &run.Store{Client: c.client, Namespace: namespace},
 		queue: &admit.Queue{
-			Client: t.client, Dynamic: t.applier.Dynamic, Namespace: t.namespace, Now: time.Now,
+			Client: c.client, Dynamic: client.Dynamic, Namespace: namespace, Now: time.Now,
 			Holder: release.Holder{Who: "kubectl ai", Host: host(), Doing: "run"},
 		},
 	}

@@ -9,6 +9,7 @@ var catalogues = [][]Entry{
 	edgeEntries,
 	runEntries,
 	logsEntries,
+	reportEntries,
 	dashboardEntries,
 	driftEntries,
 	projectEntries,

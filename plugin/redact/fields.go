@@ -93,7 +93,7 @@ func notOfAName(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unico
 
 // isSecretValue decides by the name, and by whether there is a value.
 func isSecretValue(name, value string) bool {
-	if !IsSecretName(name) || trivial(value) {
+	if !IsSecretName(name) || trivial(value) || isPath(value) {
 		return false
 	}
 	if isPasswordName(name) {
@@ -101,6 +101,13 @@ func isSecretValue(name, value string) bool {
 	}
 	_, err := strconv.ParseFloat(strings.Trim(value, ",;"), 64)
 	return err != nil // a number is a count, an index, a time
+}
+
+// isPath tells a file that holds a secret from the secret: PWD and
+// GOOGLE_APPLICATION_CREDENTIALS are names of files.
+func isPath(value string) bool {
+	return slices.ContainsFunc([]string{"/etc/", "/var/", "/run/", "/tmp/", "/home/", "/root/", "/Users/", "/mnt/", "/opt/", "/usr/", "/work/", "/workspace/", "~/", "./"},
+		func(folder string) bool { return strings.HasPrefix(value, folder) })
 }
 
 // isBareSecret is more careful: after "token: " may come a word of a sentence.
@@ -151,4 +158,16 @@ func (m *Masker) walk(v any) any {
 		}
 	}
 	return v
+}
+
+// LearnEnvironment notes the values of variables (NAME=value) whose names say
+// that they are secret.
+func (m *Masker) LearnEnvironment(variables []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range variables {
+		if name, value, ok := strings.Cut(v, "="); ok && len(value) >= long && isSecretValue(name, value) {
+			m.note(value)
+		}
+	}
 }
