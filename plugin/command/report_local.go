@@ -230,7 +230,11 @@ func (b *reporter) manifests(_ context.Context, files *report.Files) error {
 	}
 	errs := []error{err}
 	for _, name := range slices.Sorted(maps.Keys(p.Environments)) {
-		r, err := render(b.Dir, name, b.f.Namespace())
+		f := b.f
+		if name != b.Environment {
+			f = f.elsewhere()
+		}
+		r, err := render(f, b.Dir, name)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("environment %s: %w", name, err))
 			continue
@@ -294,7 +298,7 @@ func (b *reporter) generations(_ context.Context, files *report.Files) error {
 
 // releases are an outline of what environments record.
 func (b *reporter) releases(ctx context.Context, files *report.Files) error {
-	r, err := render(b.Dir, project.Sandbox, "")
+	r, err := render(b.f.elsewhere(), b.Dir, project.Sandbox)
 	if err != nil {
 		return err
 	}
