@@ -46,9 +46,8 @@ print(json.dumps({
 }))
 `
 
-// monitored brings a bundle of the components serve and monitor, as a user has
-// them after `catalog add`, with windows of seconds. It returns its folder.
-func monitored(t *testing.T, ns string) string {
+// trained is a model of the samples, and the reference of what it was trained on.
+func trained(t *testing.T) (model, reference string) {
 	t.Helper()
 	src := filepath.Join(root, "samples", "digits", "src")
 	out, err := exec.CommandContext(t.Context(), "docker", "run", "--rm", "-v", src+":/app:ro", "-w", "/app", pythonImage, "python3", "-B", "-c", makeModel).Output()
@@ -59,8 +58,17 @@ func monitored(t *testing.T, ns string) string {
 	if err := json.Unmarshal(out, &made); err != nil {
 		t.Fatal(err)
 	}
+	return made.Model, made.Reference
+}
+
+// monitored brings a bundle of the components serve and monitor, as a user has
+// them after `catalog add`, with windows of seconds. It returns its folder.
+func monitored(t *testing.T, ns string) string {
+	t.Helper()
+	src := filepath.Join(root, "samples", "digits", "src")
+	model, reference := trained(t)
 	dir := t.TempDir()
-	write(t, dir, map[string]string{"model.json": made.Model, "reference.json": made.Reference})
+	write(t, dir, map[string]string{"model.json": model, "reference.json": reference})
 	code, err := filepath.Glob(filepath.Join(src, "*.py"))
 	if err != nil {
 		t.Fatal(err)
@@ -361,6 +369,16 @@ func TestMonitor(t *testing.T) {
 				return fmt.Errorf("scaling active, utilization: %v", fields)
 			}
 			return nil
+		})
+	})
+
+	t.Run("kubectl top shows the pods", func(t *testing.T) {
+		eventually(t, 60*time.Second, func() error {
+			out, err := tryKubectl(t.Context(), sandboxName, "", "top", "pods", "-n", ns)
+			if err == nil && !strings.Contains(out, "serve-") {
+				err = fmt.Errorf("no serve in %s", out)
+			}
+			return err
 		})
 	})
 

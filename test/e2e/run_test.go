@@ -47,6 +47,14 @@ type runRecord struct {
 func runBundle(t *testing.T, name string, edit ...string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
+	copyRunBundle(t, dir, name, edit...)
+	namespace(t, sandboxName, name)
+	return dir
+}
+
+// copyRunBundle copies testdata/run into a folder.
+func copyRunBundle(t *testing.T, dir, name string, edit ...string) {
+	t.Helper()
 	names := strings.NewReplacer(append([]string{"NAMESPACE", name, "SANDBOX", "kind-" + sandboxName, "PRODUCTION", "kind-" + productionName}, edit...)...)
 	source := filepath.Join(root, "test/e2e/testdata/run")
 	err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
@@ -64,8 +72,6 @@ func runBundle(t *testing.T, name string, edit ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	namespace(t, sandboxName, name)
-	return dir
 }
 
 func decodeRun[T any](t *testing.T, r result) T {
