@@ -28,9 +28,9 @@ raise SystemExit(3)
 
 // startDashboard runs the command and returns the address that it prints. It
 // ends with the test, by Ctrl-C, and cleanly.
-func startDashboard(t *testing.T, dir string) string {
+func startDashboard(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(plugin, "dashboard", dir)
+	cmd := exec.Command(plugin, append([]string{"dashboard"}, args...)...)
 	stderr := &lockedBuffer{}
 	cmd.Stderr = stderr
 	stdout, err := cmd.StdoutPipe()

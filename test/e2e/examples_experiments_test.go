@@ -27,6 +27,11 @@ var experiments = scenario{name: "experiments", begin: func(u *user) {
 		u.means("-n team-a", "-n "+u.ns)
 		u.means("train-0-x7k2p", u.sh("kubectl get pods -n "+u.ns+" -l app=train -o jsonpath='{.items[0].metadata.name}'"))
 	}},
+	{line: "kubectl ai report"},
+	{line: "kubectl ai report k7x2mq --file digits.tar.gz"},
+	{line: "kubectl ai report --dry-run"},
+	{line: "kubectl ai report -f - | tar tz"},
+	{line: "kubectl ai report --dry-run -o json | jq -r '.missing[] | .part + \": \" + .reason'"},
 	{line: "kubectl ai logs"},
 	{line: "kubectl ai logs k7x2mq --rank 0 --tail 50"},
 	{line: "kubectl ai logs -f --since 5m"},

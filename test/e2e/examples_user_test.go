@@ -40,7 +40,6 @@ func newUser(t *testing.T, ns, kubectl string) *user {
 		"--name team", "--name " + sandboxName,
 		"localhost:5001", "localhost:" + registryPort,
 		"registry.example", "localhost:" + registryPort,
-		"namespace: default", "namespace: " + ns,
 		"namespace: digits", "namespace: " + ns,
 		"name: digits\n  labels:\n    pod-security", "name: " + ns + "\n  labels:\n    pod-security",
 	}}
@@ -74,6 +73,7 @@ func newUser(t *testing.T, ns, kubectl string) *user {
 	}
 	u.sh("kubectl config set-context lab --cluster=kind-" + productionName + " --user=kind-" + productionName)
 	u.sh("kubectl config use-context kind-" + sandboxName)
+	u.sh("kubectl config set-context --current --namespace=" + ns)
 	return u
 }
 

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubectl-ai/kubectl-ai/test/browser"
 )
 
 // ran is what these tests read of a run.
@@ -97,6 +99,23 @@ func TestTheWholeLifeOfAModel(t *testing.T) {
 		}
 		if there := device(t, dir, "live", filepath.Join(dir, "overlays/live/model.json"), request); there != pod {
 			t.Errorf("the pod says   %sthe device     %s", pod, there)
+		}
+	})
+
+	t.Run("the dashboard shows the release and the drift", func(t *testing.T) {
+		many := `{"instances": [` + strings.Repeat(pixels(3)+", ", 150) + pixels(8) + `]}`
+		script := `import sys, urllib.request; urllib.request.urlopen("http://127.0.0.1:8080/v1/models/model:predict", sys.stdin.buffer.read())`
+		if out, err := tryKubectl(t.Context(), sandboxName, many, "exec", "-i", "-n", ns, "deploy/serve", "--", "python3", "-c", script); err != nil {
+			t.Fatalf("ask the pod: %v\n%s", err, out)
+		}
+		p := browser.Open(t)
+		p.Go(startDashboard(t, dir, "-e", "staging"))
+		p.Until(`[...document.querySelectorAll("#release-list .card")].some((e) => e.innerText.includes("Release 1") && e.innerText.includes("current"))`)
+		p.Until(`[...document.querySelectorAll("#drift-list .card")].some((e) => /PSI \d/.test(e.innerText) && e.querySelectorAll(".features > span").length > 1)`)
+		for _, width := range []int64{1280, 390} {
+			p.See(width, "light")
+			p.Judge(fmt.Sprint(width))
+			p.Shot(fmt.Sprintf("life-%d", width))
 		}
 	})
 

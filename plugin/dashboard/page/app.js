@@ -294,9 +294,9 @@ function releases() {
 function drifts() {
   if (state.drift.length === 0) return [h("p", { class: "empty" }, "No drift exporter runs. ", h("code", {}, "kubectl ai catalog add monitor"), " brings one.")];
   return [h("div", { class: "stack list" }, state.drift.map((d) => h("div", { class: "card", "data-key": d.environment },
-    h("div", { class: "row" }, h("b", {}, d.environment), d.psiMean !== undefined && h("span", {}, "PSI " + number(d.psiMean))),
+    h("div", { class: "row" }, h("b", {}, d.environment), d.samples > 0 && h("span", {}, "PSI " + number(d.psiMean))),
     d.error && h("p", { class: "muted small" }, d.error),
-    d.psiMean !== undefined && h("p", { class: "muted small" }, plural(d.samples, "request") + " in " + span(d.windowSeconds) + ", " + plural(d.targets, "pod"),
+    d.samples !== undefined && h("p", { class: "muted small" }, plural(d.samples, "request") + " in " + span(d.windowSeconds) + ", " + plural(d.targets, "pod"),
       d.accuracy !== undefined && ", accuracy " + number(d.accuracy)),
     (d.features || []).length > 0 && h("div", { class: "features" }, d.features.slice(0, 5).map((f) => [h("span", {}, f.name), bar(Math.min(1, f.psi) * 100), h("span", {}, number(f.psi))]))))) ];
 }
