@@ -52,12 +52,12 @@ in and whether it asks for GPUs, and adds what a bundle takes: kubectl-ai.yaml, 
 overlays/ for sandbox and production. Everything that was found is said with its place.
 
 The entry point is what the Dockerfile runs, else a launch line (torchrun, accelerate,
-python) of a script, Makefile or README, else a package with a __main__, else the file
-that is called train.py or main.py or has the look of training; --entry names it where
-several could be meant. A Dockerfile becomes the runtime image, a kustomization is taken
-as it is. Where packages are needed and there is no Dockerfile, one is added that
-installs them, from requirements.txt, pyproject.toml (pip, uv, Poetry), environment.yml,
-or else from the imports.
+deepspeed, python) of a script, Makefile or README, else a script of pyproject.toml that
+trains, else a package with a __main__, else the file that is called train.py or main.py
+or has the look of training; --entry names it where several could be meant. A Dockerfile
+becomes the runtime image, a kustomization is taken as it is. Where packages are needed
+and there is no Dockerfile, one is added that installs them, from requirements.txt,
+pyproject.toml (pip, uv, Poetry), Pipfile, environment.yml, or else from the imports.
 
 No file is ever written over, and when something is in the way nothing is written. No
 cluster, registry or container engine is asked.`,

@@ -17,9 +17,10 @@ type work struct {
 	mountPath  string
 	env        []Variable
 	launcher   string
-	pods       int // in the base: what a laptop runs
-	wantPods   int // what the project asks for, in production
-	wantProcs  int // processes of a pod there
+	deepSpeed  bool // it is started by torchrun in place of DeepSpeed's launcher
+	pods       int  // in the base: what a laptop runs
+	wantPods   int  // what the project asks for, in production
+	wantProcs  int  // processes of a pod there
 	ranksWhere string
 	gpu        string // where the code names CUDA
 	uses       uses
@@ -30,7 +31,7 @@ type work struct {
 var names = []string{"train.py", "main.py", "run.py", "finetune.py", "pretrain.py", "run_training.py", "train_model.py", "training.py"}
 
 // markers are files of a project of its own.
-var markers = []string{"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml", "Dockerfile", "kubectl-ai.yaml", "setup.py"}
+var markers = []string{"requirements.txt", "pyproject.toml", "environment.yml", "environment.yaml", "Dockerfile", "kubectl-ai.yaml", "setup.py", "Pipfile"}
 
 // workload finds out how the project is started.
 func (s *survey) workload(entry string) (*work, error) {
@@ -50,7 +51,8 @@ func (s *survey) workload(entry string) (*work, error) {
 }
 
 // start decides on the command: what was named, else what the image runs, else
-// a launch line, else the file that looks like it.
+// a launch line, else a script that pyproject.toml declares, else the file that
+// looks like it.
 func (s *survey) start(w *work, entry string) error {
 	if entry != "" {
 		return s.named(w, entry)
@@ -76,7 +78,43 @@ func (s *survey) start(w *work, entry string) error {
 		w.uses = s.reach(s.fileOf(l.Module, l.Script)...)
 		return nil
 	}
+	if s.declared(w) {
+		return nil
+	}
 	return s.guess(w)
+}
+
+// declared starts the script of pyproject.toml that trains, if that is one.
+func (s *survey) declared(w *work) bool {
+	type found struct {
+		Script
+		file *script
+	}
+	var train []found
+	for _, d := range s.requirements.Scripts {
+		for _, name := range s.fileOf(true, d.Module) {
+			if path.Base(name) == "__main__.py" || asideOf(name) || !slices.ContainsFunc(s.reach(name), (*script).trains) {
+				continue
+			}
+			train = append(train, found{d, s.python[name]})
+			break
+		}
+	}
+	if len(train) > 1 { // one that says so by its name
+		train = slices.DeleteFunc(train, func(f found) bool { return !strings.Contains(f.Name, "train") && !strings.Contains(f.Name, "fit") })
+	}
+	if len(train) != 1 {
+		return false
+	}
+	chosen := train[0]
+	s.run(w, chosen.file, "")
+	w.where = fmt.Sprintf("pyproject.toml:%d (script %s)", chosen.Line, chosen.Name)
+	if chosen.file.guard == 0 || w.command[1] != "-m" {
+		// What pip writes for it, since the project itself is not installed.
+		attribute, _, _ := strings.Cut(chosen.Function, ".")
+		w.command = []string{"python3", "-c", fmt.Sprintf("import sys; from %s import %s; sys.exit(%s())", chosen.Module, attribute, chosen.Function)}
+	}
+	return true
 }
 
 // named starts what --entry names: a file or a module.
@@ -152,6 +190,7 @@ func (s *survey) launch(w *work, l *Launch) {
 	if l.Processes > 1 {
 		w.wantPods, w.wantProcs, w.ranksWhere = max(l.Nodes, 1), l.Processes, l.Where
 	}
+	w.deepSpeed = l.DeepSpeed
 	if len(l.Unset) > 0 {
 		w.notes = append(w.notes, fmt.Sprintf("%s leaves %s to its caller: set it under env in base/job.yaml", l.Where, "$"+strings.Join(l.Unset, ", $")))
 	}

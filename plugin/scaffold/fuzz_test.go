@@ -58,11 +58,25 @@ func FuzzRequirements(f *testing.F) {
 }
 
 func FuzzPyproject(f *testing.F) {
-	seed(f, "package/pyproject.toml", "uv/pyproject.toml")
+	seed(f, "package/pyproject.toml", "uv/pyproject.toml", "console/pyproject.toml", "poetry/pyproject.toml")
 	f.Add([]byte("[tool.poetry.dependencies]\npython = \"^3.12\"\n'a.b' = 1\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		_, err := scaffold.ParsePyproject(raw)
 		named(t, "pyproject.toml", err)
+	})
+}
+
+func FuzzPipfile(f *testing.F) {
+	seed(f, "pipenv/Pipfile")
+	f.Add([]byte("[packages]\n'a b' = 1\n[requires]\npython_version = 3\n"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := scaffold.ParsePipfile(raw)
+		named(t, "Pipfile", err)
+		for _, p := range p.Packages {
+			if p.Name == "" || strings.ContainsAny(p.Name, " \n=<>[];#@") {
+				t.Errorf("package %q", p.Name)
+			}
+		}
 	})
 }
 
@@ -85,7 +99,7 @@ func FuzzNotebook(f *testing.F) {
 // Scripts are read for what can be read in them: all of Make holds, whatever
 // is in them.
 func FuzzLaunchLinesAndPython(f *testing.F) {
-	for _, name := range []string{"torchrun/launch.sh", "uv/Makefile", "script/README.md"} {
+	for _, name := range []string{"torchrun/launch.sh", "deepspeed/launch.sh", "uv/Makefile", "script/README.md"} {
 		raw, err := os.ReadFile(path.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)

@@ -14,7 +14,7 @@ import (
 
 // Launch is a command line that starts training.
 type Launch struct {
-	Program []string // python3; torchrun; accelerate launch; python3 -m torch.distributed.run
+	Program []string // python3; torchrun, also for deepspeed; accelerate launch; python3 -m torch.distributed.run
 	Flags   []string // of the program, without those that say how many there are
 	Module  bool
 	Script  string // or a module's name
@@ -24,6 +24,7 @@ type Launch struct {
 	Nodes, Processes int
 	Where            string
 	Unset            []string // variables that nothing sets
+	DeepSpeed        bool     // the line has DeepSpeed's own launcher
 }
 
 // Launchers that start several processes themselves.
@@ -51,6 +52,10 @@ var sizing = []string{
 	"num_processes", "num_machines", "machine_rank", "main_process_ip", "main_process_port", "multi_gpu", "rdzv_backend", "same_network",
 }
 
+// deepSpeedSwitches are flags of DeepSpeed's launcher without a value. None of
+// its flags is one of torchrun's (deepspeed/launcher/runner.py).
+var deepSpeedSwitches = []string{"force_multi", "no_python", "no_local_rank", "save_pid", "elastic_training", "bind_cores_to_rank", "no_ssh_check", "no_ssh"}
+
 // switches are flags of the launchers without a value.
 var switches = []string{"standalone", "multi_gpu", "same_network", "use_env", "no_python", "run_path", "cpu", "tpu", "mps", "debug", "quiet", "use_deepspeed", "use_fsdp", "dynamo_use_dynamic"}
 
@@ -67,6 +72,10 @@ func ParseLaunch(words []string, exists func(string) bool) *Launch {
 	switch base := path.Base(words[0]); {
 	case base == "torchrun":
 		l.Program, words = []string{"torchrun"}, words[1:]
+	case base == "deepspeed":
+		// It starts other nodes by ssh, which pods do not have. A script that
+		// DeepSpeed can start reads the variables that torchrun sets too.
+		l.Program, l.DeepSpeed, words = []string{"torchrun"}, true, words[1:]
 	case base == "accelerate" && len(words) > 1 && words[1] == "launch":
 		l.Program, words = []string{"accelerate", "launch"}, words[2:]
 	case isPython(base) && len(words) > 2 && words[1] == "-m" && strings.HasPrefix(words[2], "torch.distributed."):
@@ -114,7 +123,8 @@ func (l *Launch) flag(words []string, exists func(string) bool) (rest []string) 
 		return words[1:]
 	}
 	// A flag that is not known has a value, unless the script follows.
-	if !joined && !slices.Contains(switches, name) && len(words) > 1 && !exists(words[1]) && !strings.HasPrefix(words[1], "-") {
+	bare := slices.Contains(switches, name) || l.DeepSpeed && slices.Contains(deepSpeedSwitches, name)
+	if !joined && !bare && len(words) > 1 && !exists(words[1]) && !strings.HasPrefix(words[1], "-") {
 		value, taken = words[1], words[:2]
 	}
 	rest = words[len(taken):]
@@ -125,12 +135,12 @@ func (l *Launch) flag(words []string, exists func(string) bool) (rest []string) 
 			value = most
 		}
 		l.Nodes = count(value)
-	case "num_machines":
+	case "num_machines", "num_nodes":
 		l.Nodes = count(value)
-	case "nproc_per_node", "num_processes":
+	case "nproc_per_node", "num_processes", "num_gpus":
 		l.Processes = count(value)
 	}
-	if !slices.Contains(sizing, name) {
+	if !slices.Contains(sizing, name) && !l.DeepSpeed {
 		l.Flags = append(l.Flags, taken...)
 	}
 	return rest
@@ -203,7 +213,7 @@ var (
 	withDefault  = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*):?-([^}]*)\}`) // the lexer loses what stands before it
 	reference    = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)`)
 	makeRef      = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)`)
-	starts       = regexp.MustCompile(`\b(torchrun|accelerate\s+launch|python[0-9.]*)\s`)
+	starts       = regexp.MustCompile(`\b(torchrun|deepspeed|accelerate\s+launch|python[0-9.]*)\s`)
 	backquote    = regexp.MustCompile("`([^`]+)`")
 )
 

@@ -2,6 +2,8 @@ package scaffold_test
 
 import (
 	"errors"
+	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,6 +57,7 @@ func TestProjectsOfEveryShape(t *testing.T) {
 		adopted         string
 		fromKustomize   bool
 		productionParts []string
+		golden          bool // all that is written is in testdata/PROJECT.golden
 	}{
 		{project: "script", command: "python3 train.py", where: "train.py:42 (by its name)", image: "python:3.11-slim"},
 		{project: "package", command: "python3 -m sentiment", where: "src/sentiment/__main__.py:12 (a package with a __main__)", image: "python:3.11-slim"},
@@ -82,6 +85,24 @@ func TestProjectsOfEveryShape(t *testing.T) {
 			project: "uv", files: "Dockerfile", command: "python forecast.py --steps 200", where: "Makefile:5", image: "uv:1",
 			needs: "numpy, tqdm", missing: "image uv:1 has to be built, with numpy, tqdm",
 		},
+		{
+			project: "console", command: "python3 -c import sys; from spam.cli import main; sys.exit(main())", where: "pyproject.toml:13 (script spam-train)", image: "python:3.11-slim",
+			golden: true,
+		},
+		{
+			project: "deepspeed", files: "Dockerfile base/service.yaml", command: "torchrun finetune.py --deepspeed configs/zero2.json --epochs 3", where: "launch.sh:4",
+			image: "deepspeed:1", needs: "torch, deepspeed", missing: "image deepspeed:1 has to be built, with torch, deepspeed",
+			findings:        []string{"ranks 2 pods, in production 2 with 4 processes each launch.sh:4", "launcher torchrun in place of deepspeed, which starts other nodes by ssh launch.sh:4"},
+			productionParts: []string{"name: PET_NPROC_PER_NODE\n          value: \"4\"", "nvidia.com/gpu: 4"}, golden: true,
+		},
+		{
+			project: "pipenv", files: "Dockerfile", command: "python3 train.py", where: "train.py:4 (by its name)", image: "pipenv:1",
+			needs: "numpy, scikit-learn", missing: "image pipenv:1 has to be built, with numpy, scikit-learn", findings: []string{"requirements 2 packages Pipfile"}, golden: true,
+		},
+		{
+			project: "poetry", files: "Dockerfile", command: "python3 -c import sys; from digits.main import cli; sys.exit(cli.run())", where: "pyproject.toml:15 (script digits)", image: "poetry:1",
+			needs: "numpy", missing: "image poetry:1 has to be built, with numpy", golden: true,
+		},
 	} {
 		t.Run(c.project, func(t *testing.T) {
 			root := copied(t, c.project)
@@ -96,6 +117,9 @@ func TestProjectsOfEveryShape(t *testing.T) {
 			}
 			if err := plan.Write(root); err != nil {
 				t.Fatal(err)
+			}
+			if c.golden {
+				compare(t, c.project, plan)
 			}
 			always := []string{project.FileName}
 			if !c.fromKustomize {
@@ -184,6 +208,30 @@ func TestProjectsOfEveryShape(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "write the golden files")
+
+// compare compares the files of a plan with those that were read once.
+func compare(t *testing.T, project string, plan *scaffold.Plan) {
+	t.Helper()
+	var b strings.Builder
+	for _, f := range plan.Files {
+		fmt.Fprintf(&b, "-- %s --\n%s", f.Path, f.Content)
+	}
+	golden := filepath.Join("testdata", project+".golden")
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), b.String()); diff != "" {
+		t.Errorf("run with -update, and read what changed (-file +written):\n%s", diff)
+	}
+}
+
 // What cannot be a bundle yet says what it lacks.
 func TestWhatIsMissingIsSaid(t *testing.T) {
 	make := func(t *testing.T, project string) error {
@@ -255,6 +303,19 @@ func TestRules(t *testing.T) {
 		{name: "only what the entry reaches", files: files{"train.py": trains, "serve.py": "import flask\n"}, command: "python3 train.py", says: "the code needs no package"},
 		{name: "conda", files: files{"train.py": "import numpy\n" + trains, "environment.yml": "dependencies:\n- python=3.12\n- conda-forge::numpy>=2\n- pip:\n  - torch==2.5\n"}, command: "python3 train.py", says: "micromamba install"},
 		{name: "poetry", files: files{"train.py": trains, "poetry.lock": "", "pyproject.toml": "[tool.poetry.dependencies]\npython = \"^3.12\"\nnumpy = \"^2\"\n"}, command: "python3 train.py", says: "COPY pyproject.toml poetry.lock"},
+		{name: "Poetry 2 with packages of PEP 621", files: files{"train.py": trains, "poetry.lock": "", "pyproject.toml": "[project]\nname = \"p\"\ndependencies = [\"numpy\"]\n"}, command: "python3 train.py", says: "poetry install --only main"},
+		{name: "Poetry without a lock", files: files{"train.py": trains, "pyproject.toml": "[tool.poetry.dependencies]\nnumpy = \"^2\"\n"}, command: "python3 train.py", says: "COPY pyproject.toml ./\nRUN pip install --no-cache-dir poetry"},
+		{name: "Pipenv without a lock", files: files{"train.py": trains, "Pipfile": "[packages]\ntorch = \"*\"\n[requires]\npython_full_version = \"3.13.1\"\n"}, command: "python3 train.py", says: "FROM python:3.13-slim\nWORKDIR /runtime\nCOPY Pipfile ./\nRUN pip install --no-cache-dir pipenv && \\\n    pipenv lock && pipenv requirements"},
+		{name: "a Pipfile that is none", files: files{"train.py": trains, "Pipfile": "[packages]\nnumpy =\n"}, want: &scaffold.SyntaxError{}, says: "Pipfile:"},
+		{name: "a declared script whose module has a guard", files: files{"pkg/__init__.py": "", "pkg/fit.py": trains, "pkg/other.py": trains, "pyproject.toml": "[project.scripts]\nfit = \"pkg.fit:f\"\n"}, command: "python3 -m pkg.fit", says: "pyproject.toml:2 (script fit)"},
+		{name: "two declared scripts, one is named for it", files: files{"a.py": trains, "b.py": trains, "pyproject.toml": "[project.scripts]\nshow = \"a:f\"\ntrain = \"b:f\"\n"}, command: "python3 -c import sys; from b import f; sys.exit(f())", says: "script train"},
+		{name: "declared scripts that do not train", files: files{"pkg/__init__.py": "", "pkg/cli.py": "def main():\n    pass\n", "fit.py": trains, "pyproject.toml": "[project.scripts]\np = \"pkg.cli:main\"\n"}, command: "python3 fit.py"},
+		{name: "a declared script of another package", files: files{"fit.py": trains, "pyproject.toml": "[project.scripts]\np = \"elsewhere.cli:main\"\n"}, command: "python3 fit.py"},
+		{name: "a launch line before declared scripts", files: files{"train.py": trains, "run.sh": "python3 train.py --lr 1\n", "pkg/__init__.py": trains, "pyproject.toml": "[project.scripts]\np = \"pkg:f\"\n"}, command: "python3 train.py --lr 1"},
+		{name: "a deepspeed line of a Makefile", files: files{"train.py": trains, "Makefile": "train:\n\tdeepspeed --num_gpus=8 train.py --lr $(LR)\n"}, command: "torchrun train.py --lr $(LR)", says: "in production 1 with 8 processes each Makefile:2"},
+		{name: "a deepspeed line of the README", files: files{"train.py": trains, "README.md": "Run `deepspeed --include localhost:0,1 --no_local_rank train.py --deepspeed ds.json`.\n"}, command: "torchrun train.py --deepspeed ds.json", says: "torchrun in place of deepspeed"},
+		{name: "a deepspeed line of a module", files: files{"pkg/__init__.py": "", "pkg/fit.py": trains, "run.sh": "deepspeed --num_nodes 4 --module pkg.fit --x 1\n"}, command: "torchrun -m pkg.fit --x 1", says: "value: 4}"},
+		{name: "ranks by deepspeed in the code", files: files{"train.py": "import deepspeed\ndeepspeed.init_distributed()\n" + trains}, command: "python3 train.py", says: "ranks 2 pods train.py:2"},
 		{name: "Python by .python-version", files: files{"train.py": trains, ".python-version": "3.13.1\n"}, command: "python3 train.py", says: "runtime image python:3.13-slim the code needs no package; Python as in .python-version"},
 		{name: "an accelerate line of the README", files: files{"train.py": trains, "README.md": "Run `accelerate launch --multi_gpu --num_machines 2 --num_processes 16 --mixed_precision bf16 train.py --lr 3e-4`.\n"}, command: "accelerate launch --num_processes $(NUM_PROCESSES) --num_machines $(WORLD_SIZE) --machine_rank $(RANK) --main_process_ip $(MASTER_ADDR) --main_process_port $(MASTER_PORT) --mixed_precision bf16 train.py --lr 3e-4", says: "in production 2 with 8 processes each README.md:1"},
 		{name: "accelerate counts the processes of all machines, for a laptop", files: files{"train.py": trains, "run.sh": "accelerate launch --num_machines 4 --num_processes 4 train.py\n"}, command: "accelerate launch --num_processes $(NUM_PROCESSES) --num_machines $(WORLD_SIZE) --machine_rank $(RANK) --main_process_ip $(MASTER_ADDR) --main_process_port $(MASTER_PORT) train.py", says: "- {name: NUM_PROCESSES, value: \"2\"}"},

@@ -143,6 +143,9 @@ func (p *Plan) make(s *survey, w *work) error {
 // describe lists what was found out of the workload.
 func (p *Plan) describe(s *survey, w *work) {
 	p.found("entry point", strings.Join(w.command, " "), w.where)
+	if w.deepSpeed {
+		p.found("launcher", "torchrun in place of deepspeed, which starts other nodes by ssh", w.where)
+	}
 	if w.codePath != "." {
 		p.found("code", w.codePath+"/", w.codeWhere)
 	}

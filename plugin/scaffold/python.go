@@ -34,7 +34,7 @@ var (
 	guardLine  = regexp.MustCompile(`^if\s+__name__\s*==\s*['"]__main__['"]`)
 	tryLine    = regexp.MustCompile(`^\s*try\s*:`)
 	cudaWord   = regexp.MustCompile(`\bcuda\b|\bnccl\b`)
-	ranksWord  = regexp.MustCompile(`\binit_process_group\b|["']WORLD_SIZE["']`)
+	ranksWord  = regexp.MustCompile(`\binit_process_group\b|["']WORLD_SIZE["']|\bdeepspeed\.init(?:ialize|_distributed)\b`)
 	trainWord  = regexp.MustCompile(`(?i)\b(optimi[sz]er|loss|epochs?|backward\(|\.fit\(|train(?:ing)?|gradients?|grad|learning_rate|checkpoint|accuracy)`)
 )
 

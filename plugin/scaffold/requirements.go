@@ -37,6 +37,7 @@ type Requirements struct {
 	Format              string
 	Packages            []Package
 	Python, PythonWhere string // minor version such as 3.12; "" where any will do
+	Scripts             []Script
 	locked              bool
 }
 
@@ -46,11 +47,12 @@ const (
 	formatUV        = "uv"        // pyproject.toml with uv.lock
 	formatPoetry    = "poetry"    // pyproject.toml with tool.poetry
 	formatPyproject = "pyproject" // pyproject.toml, PEP 621
+	formatPipenv    = "pipenv"    // Pipfile
 	formatConda     = "conda"     // environment.yml
 )
 
 // requirements reads what the project declares: the lock of uv, else
-// requirements.txt, else pyproject.toml, else environment.yml.
+// requirements.txt, else pyproject.toml, else Pipfile, else environment.yml.
 func requirements(fsys fs.FS) (r Requirements, err error) {
 	var p Pyproject
 	raw, err := read(fsys, "pyproject.toml")
@@ -60,7 +62,7 @@ func requirements(fsys fs.FS) (r Requirements, err error) {
 	if p, err = ParsePyproject(raw); err != nil {
 		return r, err
 	}
-	r.Python, r.PythonWhere = p.Python, "pyproject.toml"
+	r.Python, r.PythonWhere, r.Scripts = p.Python, "pyproject.toml", p.Scripts
 	if raw, err = read(fsys, ".python-version"); err != nil {
 		return r, err
 	} else if v := minor.FindString(string(raw)); v != "" {
@@ -77,6 +79,22 @@ func requirements(fsys fs.FS) (r Requirements, err error) {
 	}
 	if len(p.Packages) > 0 {
 		r.File, r.Format, r.Packages, r.locked = "pyproject.toml", p.Format, p.Packages, has("poetry.lock")
+		if r.locked { // Poetry 2 takes packages of PEP 621 too
+			r.Format = formatPoetry
+		}
+		return r, nil
+	}
+	if raw, err = read(fsys, "Pipfile"); err != nil {
+		return r, err
+	} else if raw != nil {
+		f, err := ParsePipfile(raw)
+		if err != nil {
+			return r, err
+		}
+		r.File, r.Format, r.Packages, r.locked = "Pipfile", formatPipenv, f.Packages, has("Pipfile.lock")
+		if f.Python != "" {
+			r.Python, r.PythonWhere = f.Python, "Pipfile"
+		}
 		return r, nil
 	}
 	for _, name := range []string{"environment.yml", "environment.yaml"} {
@@ -136,11 +154,12 @@ func requirementsFile(fsys fs.FS, name string, from []string) ([]Package, error)
 
 var (
 	// PEP 508: a name, extras, then a version, a URL or a marker.
-	requirement = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*(?:$|(?:[<>]|[=!~]=|[;@(]).*$)`)
-	include     = regexp.MustCompile(`^(?:-r|--requirement)[ =]?\s*(\S+)`)
-	egg         = regexp.MustCompile(`[#&]egg=([A-Za-z0-9._-]+)`)
-	separators  = regexp.MustCompile(`[-_.]+`)
-	minor       = regexp.MustCompile(`3\.\d{1,2}\b`)
+	requirement  = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*(?:$|(?:[<>]|[=!~]=|[;@(]).*$)`)
+	distribution = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+	include      = regexp.MustCompile(`^(?:-r|--requirement)[ =]?\s*(\S+)`)
+	egg          = regexp.MustCompile(`[#&]egg=([A-Za-z0-9._-]+)`)
+	separators   = regexp.MustCompile(`[-_.]+`)
+	minor        = regexp.MustCompile(`3\.\d{1,2}\b`)
 )
 
 func normal(name string) string { return strings.ToLower(separators.ReplaceAllString(name, "-")) }
@@ -187,21 +206,25 @@ type Pyproject struct {
 	Format   string // formatPyproject, formatPoetry or ""
 	Packages []Package
 	Python   string // minor version
+	Scripts  []Script
+}
+
+// Script is a command that a project declares: installing it makes a program
+// that calls a function.
+type Script struct {
+	Name, Module, Function string
+	Line                   int
 }
 
 // ParsePyproject reads the dependencies of pyproject.toml: those of PEP 621, or
 // of Poetry. Its errors are *SyntaxError.
 func ParsePyproject(raw []byte) (p Pyproject, err error) {
 	const file = "pyproject.toml"
-	tree, err := toml.LoadBytes(raw)
+	tree, err := loadTOML(file, raw)
 	if err != nil {
-		line := 0
-		msg := err.Error()
-		if _, scanErr := fmt.Sscanf(msg, "(%d,", &line); scanErr == nil {
-			_, msg, _ = strings.Cut(msg, "): ")
-		}
-		return p, &SyntaxError{file, line, msg}
+		return p, err
 	}
+	p.Scripts = scripts(tree)
 	if s, ok := tree.GetPath([]string{"project", "requires-python"}).(string); ok {
 		p.Python = pythonVersion(s)
 	}
@@ -234,6 +257,65 @@ func ParsePyproject(raw []byte) (p Pyproject, err error) {
 				continue
 			}
 			p.Packages = append(p.Packages, Package{normal(name), file})
+		}
+	}
+	return p, nil
+}
+
+// loadTOML reads a file of TOML. Its errors are *SyntaxError.
+func loadTOML(file string, raw []byte) (*toml.Tree, error) {
+	tree, err := toml.LoadBytes(raw)
+	if err != nil {
+		line, msg := 0, err.Error()
+		if _, scanErr := fmt.Sscanf(msg, "(%d,", &line); scanErr == nil {
+			_, msg, _ = strings.Cut(msg, "): ")
+		}
+		return nil, &SyntaxError{file, line, msg}
+	}
+	return tree, nil
+}
+
+// object is a reference of the entry points specification: module:attribute,
+// perhaps with extras.
+var object = regexp.MustCompile(`^([A-Za-z_][\w.]*)\s*:\s*([A-Za-z_][\w.]*)\s*(?:\[.*\])?$`)
+
+// scripts are those of PEP 621, and Poetry's, by their names.
+func scripts(tree *toml.Tree) (found []Script) {
+	for _, at := range [][]string{{"project", "scripts"}, {"tool", "poetry", "scripts"}} {
+		table, ok := tree.GetPath(at).(*toml.Tree)
+		if !ok {
+			continue
+		}
+		for _, name := range slices.Sorted(slices.Values(table.Keys())) {
+			text, _ := table.GetPath([]string{name}).(string)
+			if m := object.FindStringSubmatch(strings.TrimSpace(text)); m != nil {
+				found = append(found, Script{name, m[1], m[2], table.GetPositionPath([]string{name}).Line})
+			}
+		}
+	}
+	return found
+}
+
+// ParsePipfile reads the packages of Pipenv's Pipfile, without those of
+// development. Its errors are *SyntaxError.
+func ParsePipfile(raw []byte) (p Pyproject, err error) {
+	const file = "Pipfile"
+	tree, err := loadTOML(file, raw)
+	if err != nil {
+		return p, err
+	}
+	p.Format = formatPipenv
+	if packages, ok := tree.GetPath([]string{"packages"}).(*toml.Tree); ok {
+		for _, name := range slices.Sorted(slices.Values(packages.Keys())) {
+			if !distribution.MatchString(name) {
+				return p, &SyntaxError{file, packages.GetPositionPath([]string{name}).Line, fmt.Sprintf("%q is no package such as torch", name)}
+			}
+			p.Packages = append(p.Packages, Package{normal(name), fmt.Sprintf("%s:%d", file, packages.GetPositionPath([]string{name}).Line)})
+		}
+	}
+	for _, key := range []string{"python_version", "python_full_version"} {
+		if s, ok := tree.GetPath([]string{"requires", key}).(string); ok && p.Python == "" {
+			p.Python = minor.FindString(s)
 		}
 	}
 	return p, nil
@@ -342,6 +424,14 @@ func (r Requirements) dockerfile(needs []Package) string {
 	case formatPoetry:
 		install = "COPY " + r.files() + " ./\nRUN pip install --no-cache-dir poetry && \\\n" +
 			"    POETRY_VIRTUALENVS_CREATE=false poetry install --only main --no-root --no-cache"
+	case formatPipenv:
+		lock := ""
+		if !r.locked {
+			lock = "pipenv lock && "
+		}
+		install = "COPY " + r.files() + " ./\nRUN pip install --no-cache-dir pipenv && \\\n" +
+			"    " + lock + "pipenv requirements > requirements.txt && \\\n" +
+			"    pip install --no-cache-dir -r requirements.txt"
 	case formatPyproject:
 		install = "COPY pyproject.toml ./\n" +
 			`RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > requirements.txt && \` + "\n" +
@@ -370,6 +460,8 @@ func (r Requirements) files() string {
 		return "pyproject.toml uv.lock"
 	case r.Format == formatPoetry && r.locked:
 		return "pyproject.toml poetry.lock"
+	case r.Format == formatPipenv && r.locked:
+		return "Pipfile Pipfile.lock"
 	case r.Format == formatPip:
 		var files []string // requirements.txt, and what it includes
 		for _, p := range append([]Package{{Where: r.File}}, r.Packages...) {
