@@ -90,11 +90,14 @@ func newReadme(t *testing.T) *readme {
 		"kind-ai-production", "kind-"+productionName, "kind-ai", "kind-"+sandboxName,
 		"localhost:5001", "localhost:"+registryPort, "namespace: digits", "namespace: "+readmeNamespace,
 	).Replace(string(raw)))
-	overlay := filepath.Join(dir, "samples/digits/overlays/sandbox/kustomization.yaml")
-	if raw, err = os.ReadFile(overlay); err != nil {
-		t.Fatal(err)
+	for _, environment := range []string{"sandbox", "production"} {
+		overlay := filepath.Join(dir, "samples/digits/overlays", environment, "kustomization.yaml")
+		if raw, err = os.ReadFile(overlay); err != nil {
+			t.Fatal(err)
+		}
+		named := strings.Replace(string(raw), "namespace: digits\n", "", 1) // that of the sandbox names none
+		save(t, overlay, named+"namespace: "+readmeNamespace+"\n")
 	}
-	save(t, overlay, string(raw)+"namespace: "+readmeNamespace+"\n")
 	for _, cluster := range []string{sandboxName, productionName} {
 		namespace(t, cluster, readmeNamespace)
 	}
