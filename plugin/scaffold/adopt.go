@@ -107,6 +107,11 @@ func (p *Plan) adopt(s *survey, o Options) error {
 	if err != nil {
 		return err
 	}
+	if w.namespace != "" { // what the objects name is theirs
+		for i := range environments {
+			environments[i].namespace = ""
+		}
+	}
 	p.add(project.FileName, templates(p, s, w).project(target, environments...))
 	return nil
 }
@@ -148,6 +153,7 @@ func (p *Plan) target(s *survey, o Options, dir string) (*work, []string, error)
 		}
 		return nil, nil, e
 	}
+	w.namespace = found[0].Object.GetNamespace()
 	c := found[0]
 	var target []string
 	switch at := c.Container.WorkingDir(); {

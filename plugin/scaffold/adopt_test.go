@@ -100,3 +100,26 @@ func TestKustomizationsThatAreThere(t *testing.T) {
 		})
 	}
 }
+
+// A kustomization at the top that names a namespace keeps it: the project file
+// would name another for production.
+func TestANamespaceThatIsNamedStays(t *testing.T) {
+	root := t.TempDir()
+	for name, content := range map[string]string{
+		"kustomization.yaml": "namespace: theirs\nresources: [job.yaml]\n",
+		"job.yaml":           workloads("      - {name: a, image: i, workingDir: /srv, command: [python, train.py]}\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan, err := scaffold.Make(os.DirFS(root), scaffold.Options{Name: "p", Render: renderIn(root)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range plan.Files {
+		if strings.Contains(string(f.Content), "namespace:") {
+			t.Errorf("%s names a namespace:\n%s", f.Path, f.Content)
+		}
+	}
+}

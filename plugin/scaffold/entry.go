@@ -17,10 +17,11 @@ type work struct {
 	mountPath  string
 	env        []Variable
 	launcher   string
-	deepSpeed  bool // it is started by torchrun in place of DeepSpeed's launcher
-	pods       int  // in the base: what a laptop runs
-	wantPods   int  // what the project asks for, in production
-	wantProcs  int  // processes of a pod there
+	namespace  string // that its manifest names
+	deepSpeed  bool   // it is started by torchrun in place of DeepSpeed's launcher
+	pods       int    // in the base: what a laptop runs
+	wantPods   int    // what the project asks for, in production
+	wantProcs  int    // processes of a pod there
 	ranksWhere string
 	gpu        string // where the code names CUDA
 	uses       uses
