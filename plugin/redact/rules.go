@@ -164,7 +164,9 @@ func (m *Masker) privateKeys(s string) string {
 			return
 		}
 		core := strings.TrimSpace(body)
-		m.note(strings.ReplaceAll(core, `\n`, "\n"))
+		for _, part := range keyLine().FindAllString(strings.ReplaceAll(core, `\n`, "\n"), -1) {
+			m.note(part) // a log may have its lines alone, or behind others
+		}
 		m.count(RulePrivateKey, 1)
 		b.WriteString(strings.Replace(body, core, m.mask(core), 1))
 	}
@@ -175,8 +177,13 @@ func (m *Masker) privateKeys(s string) string {
 			b.WriteString(s)
 			return b.String()
 		case begin[0] < 0 || end[0] >= 0 && end[0] < begin[0]: // the beginning is missing
-			from := end[0]
-			for from > 0 {
+			// Above the line that ends it, or before the end in a line of JSON.
+			to := strings.LastIndexByte(s[:end[0]], '\n') + 1
+			from := to
+			if keyLine().MatchString(s[to:end[0]]) {
+				from, to = to+strings.LastIndexAny(s[to:end[0]], `"'`)+1, end[0]
+			}
+			for from > 0 && s[from-1] == '\n' {
 				line := strings.LastIndexByte(s[:from-1], '\n') + 1
 				if !keyLine().MatchString(s[line:from]) {
 					break
@@ -184,8 +191,8 @@ func (m *Masker) privateKeys(s string) string {
 				from = line
 			}
 			b.WriteString(s[:from])
-			hide(s[from:end[0]])
-			b.WriteString(s[end[0]:end[1]])
+			hide(s[from:to])
+			b.WriteString(s[to:end[1]])
 			s = s[end[1]:]
 		default:
 			b.WriteString(s[:begin[1]])
