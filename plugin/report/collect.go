@@ -99,7 +99,7 @@ func several(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // a join that something was added to is one error
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, err := range joined.Unwrap() {
 			out = append(out, several(err)...)

@@ -144,7 +144,7 @@ import a_module_that_is_not_there
 		t.Error("it has code, or credentials")
 	}
 
-	// A file is never replaced, what was mistyped is said, a dry run writes nothing.
+	// A file is never replaced, and what was mistyped is said.
 	if r := ai(t, "report", "--dir", dir, "-f", file); r.code != 3 || !strings.Contains(r.stderr, "REP-001") {
 		t.Errorf("%d %s", r.code, r.stderr)
 	}
