@@ -107,7 +107,7 @@ func brokenRuns() []broken {
 		},
 		{
 			name: "a module is missing", code: "import torch_that_is_not_there\n",
-			id: failed, exit: 1, kind: "import", says: "there is no Python module torch_that_is_not_there", next: "into the runtime image",
+			id: failed, exit: 1, kind: "import", says: "there is no Python module torch_that_is_not_there", next: "build torch_that_is_not_there into the runtime image",
 		},
 		{
 			name: "a name is missing in a module", code: "from json import faster\n",

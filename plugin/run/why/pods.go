@@ -305,7 +305,7 @@ func (e *Explanation) Hear(log []string) {
 			}
 			cause.Kind = row.kind
 			cause.Message += ": " + short(string(row.said.ExpandString(nil, row.says, line, at)))
-			cause.Next = row.next
+			cause.Next = short(string(row.said.ExpandString(nil, row.next, line, at)))
 			return
 		}
 	}
