@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/demo"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 )
 
@@ -40,7 +42,7 @@ local twins of Kafka, S3 and Prometheus are small programs in pods; the GPUs are
 simulated. It takes a few minutes and 4 GiB of memory.
 
 Clusters and bundle stay, and the same command goes on with them. --teardown deletes
-both clusters; the folder is yours.`,
+the clusters, those that are there; the folder is yours.`,
 		Example: `  kubectl ai demo
   kubectl ai demo --teardown`,
 		Args: atMostOne,
@@ -62,12 +64,7 @@ both clusters; the folder is yours.`,
 // Run goes through the demo, or deletes its clusters.
 func (o *DemoOptions) Run(ctx context.Context, f *Factory) error {
 	if o.Teardown {
-		for _, name := range []string{o.Name, o.Production} {
-			if err := (&SandboxDeleteOptions{Name: name, Yes: o.Yes}).Run(ctx, f); err != nil {
-				return err
-			}
-		}
-		return nil
+		return o.teardown(ctx, f)
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -82,6 +79,32 @@ func (o *DemoOptions) Run(ctx context.Context, f *Factory) error {
 		Cluster: demoCluster{factory: f, engine: e}, Out: f.Streams.Out, ErrOut: f.Streams.ErrOut,
 	}
 	return d.Run(ctx)
+}
+
+// teardown deletes the clusters, those that are there: the demo may have been
+// left before it made both.
+func (o *DemoOptions) teardown(ctx context.Context, f *Factory) error {
+	s, err := openSandboxes(ctx, f)
+	if err != nil {
+		return err
+	}
+	var doomed []cluster.Cluster
+	for _, name := range []string{o.Name, o.Production} {
+		c, err := s.Get(ctx, name)
+		var notFound *cluster.NotFoundError
+		switch {
+		case errors.As(err, &notFound):
+			f.Streams.Talk("no sandbox %q", name)
+		case err != nil:
+			return err
+		default:
+			doomed = append(doomed, c)
+		}
+	}
+	if len(doomed) == 0 {
+		return nil
+	}
+	return deleteSandboxes(ctx, f, s, doomed, o.Yes)
 }
 
 // demoCluster answers what the demo asks besides commands.

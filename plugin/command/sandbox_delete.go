@@ -69,7 +69,13 @@ func (o *SandboxDeleteOptions) Run(ctx context.Context, f *Factory) error {
 		}
 		doomed = []cluster.Cluster{c}
 	}
-	if !o.Yes {
+	return deleteSandboxes(ctx, f, s, doomed, o.Yes)
+}
+
+// deleteSandboxes asks once for all of them, unless that was answered, and
+// deletes them.
+func deleteSandboxes(ctx context.Context, f *Factory, s *sandboxes, doomed []cluster.Cluster, yes bool) error {
+	if !yes {
 		if err := f.Streams.Confirm(ctx, "Delete "+describeAll(doomed)+" and everything in it?"); err != nil {
 			return err
 		}
