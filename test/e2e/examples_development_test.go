@@ -28,7 +28,7 @@ var development = scenario{name: "development", begin: func(u *user) {
 	{line: "kubectl ai generations --limit 3 -o json | jq '.items[].treeDigest'"},
 	{line: "kubectl ai pull", before: func(u *user) {
 		eventually(u.T, time.Minute, func() error {
-			out, err := u.shell("for job in $(kubectl get pods -n " + u.ns + " -o name); do kubectl exec -n " + u.ns + " $job -- cat out/ckpt-1.pt || exit; done").CombinedOutput()
+			out, err := u.shell("for pod in $(kubectl get pods -n " + u.ns + " -o name); do kubectl exec -n " + u.ns + " $pod -- cat out/ckpt-1.pt || exit; done").CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("%w: %s", err, out)
 			}

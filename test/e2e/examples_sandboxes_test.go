@@ -16,6 +16,9 @@ var sandboxes = scenario{name: "sandboxes", begin: func(u *user) {
 	u.means("my-tools:2", tools)
 	u.sh("tar -c -C " + u.home + " bin | docker import - " + runtime + " && docker tag " + runtime + " " + tools)
 	u.Cleanup(func() { u.sh("docker rmi " + runtime + " " + tools) })
+	remove := func() { u.sh("kubectl ai demo --teardown --yes " + demoed) }
+	remove() // of a run that was killed
+	u.Cleanup(remove)
 	// What images are made of is kept for the next time, as for any user.
 	cache, err := os.UserHomeDir()
 	if err != nil {
@@ -77,7 +80,7 @@ var sandboxes = scenario{name: "sandboxes", begin: func(u *user) {
 		u.means("&& kubectl ai sandbox create", "&& kubectl ai sandbox create "+made)
 	}},
 	{line: "kubectl ai demo", more: demoed, elsewhere: []string{"TestTheWholeLifeOfAModel"}},
-	{line: "kubectl ai demo --teardown", more: demoed + " --yes", elsewhere: []string{"TestTheWholeLifeOfAModel"}},
+	{line: "kubectl ai demo --teardown", more: demoed + " --yes"}, // also where no demo was
 }}
 
 var shared = "--name " + sandboxName // the sandbox that is there
