@@ -3,18 +3,18 @@
 package e2e
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 )
 
-// experiments are runs with a bundle of several stages.
+// experiments are runs of two stages, and what is seen of them.
 var experiments = scenario{name: "experiments", begin: func(u *user) {
 	namespace(u.T, sandboxName, u.ns)
-	staged(u)
-	u.sh("kubectl ai sandbox load " + pythonImage + " " + servicesImage + " --name " + sandboxName)
-	u.sh("kubectl kustomize storage | kubectl apply -f -")
-	u.sh("kubectl rollout status -n " + u.ns + " deployment/storage --timeout=2m")
+	copyRunBundle(u.T, u.bundle, u.ns)
+	train := read(u.T, filepath.Join(u.bundle, "base/train.yaml"))
+	data := strings.NewReplacer("name: train\n", "name: data\n", "stage: train", "stage: data", "train.py", "data.py", "app: train", "app: data").Replace(train)
+	write(u.T, u.bundle, map[string]string{"base/data.yaml": data, "src/data.py": "print('shards')\n"})
+	u.edit("base/kustomization.yaml", "train.yaml", "train.yaml, data.yaml")
 }, examples: []example{
 	{line: "kubectl ai run --wait", after: latest("k7x2mq")},
 	{line: "kubectl ai run --stage data --ranks 4 --wait", after: latest("b4n9ws")},
@@ -47,12 +47,6 @@ var experiments = scenario{name: "experiments", begin: func(u *user) {
 	{line: "kubectl ai run --matrix lr=0.1,0.01 --matrix depth=2,3 --max-parallel 2", after: latestMatrix("m5qd2x")},
 	{line: "kubectl ai runs compare m5qd2x -o json | jq -r .best"},
 	{line: "kubectl ai runs delete b4n9ws m5qd2x --yes"},
-	{line: "kubectl ai validate samples/digits"},
-	{line: "kubectl ai validate -o json | jq '.metrics, .refusals'"},
-	{line: "kubectl ai validate --save-model overlays/production"},
-	{line: "kubectl ai validate --save-model out && kubectl ai edge --model out/model.json --into dist"},
-	{line: "kubectl ai edge --model out/model.json --into oci://registry.example/edge/digits:1"},
-	{line: "kubectl ai edge --model out/model.json --into dist -- predict.py"},
 	{line: "kubectl ai dashboard samples/digits", says: "until Ctrl-C", types: ctrlC, exit: 130},
 	{line: "kubectl ai dashboard --open", says: "opened http://127.0.0.1:", types: ctrlC, exit: 130, before: func(u *user) {
 		u.script("xdg-open", `echo opened "$1" >/dev/tty`)
@@ -69,41 +63,4 @@ func latestMatrix(word string) func(*user, string) {
 	return func(u *user, _ string) {
 		u.means(word, u.sh("kubectl ai runs list -o json | jq -r '.items[-1].matrix'"))
 	}
-}
-
-// staged makes the user's bundle one of the stages data, train, validate and
-// serve, with a bucket that holds a model.
-func staged(u *user) {
-	copyRunBundle(u.T, u.bundle, u.ns)
-	model, _ := trained(u.T)
-	write(u.T, u.bundle, map[string]string{
-		"src/model.json": model,
-		"src/data.py":    "print('shards')\n",
-		"src/validate.py": `import hashlib, json
-from bucket import Bucket
-
-content = open("model.json", "rb").read()
-digest = hashlib.sha256(content).hexdigest()
-Bucket().put(f"models/{digest}/model.json", content)
-print(json.dumps({"metrics": [{"name": "accuracy", "value": 0.97}]}))
-print(json.dumps({"validation": {"model": "sha256:" + digest, "data": "sha256:" + "cd" * 32, "overlap": 0}}))
-`,
-		"storage/kustomization.yaml": "namespace: " + u.ns + "\ncomponents: [../../../kustomize/components/storage/local]\n",
-		"overlays/production/serve.yaml": fmt.Sprintf(`apiVersion: apps/v1
-kind: Deployment
-metadata: {name: serve, labels: {kubectl-ai.dev/stage: serve}}
-spec:
-  selector: {matchLabels: {app: serve}}
-  template:
-    metadata: {labels: {app: serve, kubectl-ai.dev/stage: serve}}
-    spec:
-      containers: [{name: serve, image: "%s", workingDir: /app, command: [python3, serve.py]}]
-`, pythonImage),
-	})
-	train := read(u.T, filepath.Join(u.bundle, "base/train.yaml"))
-	data := strings.NewReplacer("name: train\n", "name: data\n", "stage: train", "stage: data", "train.py", "data.py", "app: train", "app: data").Replace(train)
-	write(u.T, u.bundle, map[string]string{"base/data.yaml": data})
-	u.edit("base/kustomization.yaml", "train.yaml", "train.yaml, data.yaml")
-	u.edit("overlays/production/kustomization.yaml", "../../base", "../../base, serve.yaml")
-	u.edit("base/validate.yaml", "command: [python3, validate.py]", "command: [python3, validate.py]\n            envFrom: [{configMapRef: {name: storage}}, {secretRef: {name: storage}}]")
 }

@@ -49,7 +49,7 @@ type scenario struct {
 }
 
 // scenarios hold every example of --help once.
-var scenarios = []scenario{laptop, sandboxes, development, promotion, experiments, serving}
+var scenarios = []scenario{laptop, sandboxes, development, promotion, experiments, validation, serving}
 
 // Every example of every command is run as it is printed.
 func TestExamplesRun(t *testing.T) {
