@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -103,6 +104,10 @@ func runOf(pod *corev1.Pod) string {
 	}
 	for _, owner := range pod.OwnerReferences {
 		if owner.Controller != nil && *owner.Controller {
+			// A Deployment's pods are those of a ReplicaSet that it named so.
+			if name, ok := strings.CutSuffix(owner.Name, "-"+pod.Labels["pod-template-hash"]); ok && owner.Kind == "ReplicaSet" {
+				return "Deployment/" + name
+			}
 			return owner.Kind + "/" + owner.Name
 		}
 	}

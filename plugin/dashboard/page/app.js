@@ -103,12 +103,12 @@ function line(curve, width, height) {
     pen = "L";
   }
   if (finite.length === 1) d += "h0.1";
-  const whole = finite.length === points.length && points.length > 1;
+  const whole = finite.length === points.length;
   return { d, low, high, first, last, area: whole ? d + "V" + height + "H0Z" : "" };
 }
 
 function spark(curve) {
-  const l = curve && line(curve, 100, 26);
+  const l = curve && curve.steps.length > 1 && line(curve, 100, 26); // one value is in words beside it
   return h("svg", { class: "spark", viewBox: "0 -2 100 30", preserveAspectRatio: "none", "aria-hidden": "true" }, l && h("path", { d: l.d }));
 }
 
@@ -117,7 +117,7 @@ function plot(curve) {
   const best = curve.goal ? "best " + number(curve.best) : "";
   return h("div", { class: "plot", "data-key": "plot " + curve.name },
     h("h3", {}, curve.name, h("span", {}, "last " + number(curve.last), best && " · " + best)),
-    h("div", { class: "frame" },
+    curve.steps.length > 1 && h("div", { class: "frame" },
       h("div", { class: "y" }, h("span", {}, l ? number(l.high) : ""), h("span", {}, l && l.low !== l.high ? number(l.low) : "")),
       h("svg", { viewBox: "0 0 400 100", preserveAspectRatio: "none", role: "img", "aria-label": curve.name + ", last " + number(curve.last) },
         [0, 50, 100].map((y) => h("line", { x1: 0, x2: 400, y1: y, y2: y })),
@@ -298,6 +298,7 @@ function drifts() {
     d.error && h("p", { class: "muted small" }, d.error),
     d.samples !== undefined && h("p", { class: "muted small" }, plural(d.samples, "request") + " in " + span(d.windowSeconds) + ", " + plural(d.targets, "pod"),
       d.accuracy !== undefined && ", accuracy " + number(d.accuracy)),
+    (d.features || []).length > 0 && h("p", { class: "muted small" }, "PSI of the features that moved most"),
     (d.features || []).length > 0 && h("div", { class: "features" }, d.features.slice(0, 5).map((f) => [h("span", {}, f.name), bar(Math.min(1, f.psi) * 100), h("span", {}, number(f.psi))]))))) ];
 }
 
