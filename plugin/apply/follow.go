@@ -83,32 +83,35 @@ func byName(name string) metav1.ListOptions {
 	return metav1.ListOptions{FieldSelector: "metadata.name=" + name}
 }
 
-// until follows one object until done says so. A nil object means that there
-// is none.
-func (c *Client) until(ctx context.Context, ref Ref, done func(*unstructured.Unstructured) bool) error {
+// Watch tells of one object, whenever it changed, by one goroutine until ctx
+// ends; nil says that there is none. It returns why it cannot be watched.
+func (c *Client) Watch(ctx context.Context, ref Ref, tell func(*unstructured.Unstructured)) error {
 	m, err := c.mapping(ref.GroupKind(), "")
 	if err != nil {
 		return err
 	}
+	return follow(ctx, at(c.Dynamic, m, ref.Namespace), byName(ref.Name), func(e event) {
+		switch {
+		case e.reset && len(e.full) > 0:
+			tell(e.full[0])
+		case e.reset, e.deleted:
+			tell(nil)
+		default:
+			tell(e.object)
+		}
+	})
+}
+
+// until follows one object until done says so. A nil object means that there
+// is none.
+func (c *Client) until(ctx context.Context, ref Ref, done func(*unstructured.Unstructured) bool) error {
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	reached := false
-	check := func(obj *unstructured.Unstructured) {
+	err := c.Watch(inner, ref, func(obj *unstructured.Unstructured) {
 		if done(obj) {
 			reached = true
 			cancel()
-		}
-	}
-	err = follow(inner, at(c.Dynamic, m, ref.Namespace), byName(ref.Name), func(e event) {
-		switch {
-		case e.reset && len(e.full) == 0:
-			check(nil)
-		case e.reset:
-			check(e.full[0])
-		case e.deleted:
-			check(nil)
-		default:
-			check(e.object)
 		}
 	})
 	if reached {

@@ -182,7 +182,8 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 	return readFrom(ctx, client, r.namespace, runs, metric, s)
 }
 
-// sampleRelease reads what the pods of a cluster that run the tree said.
+// sampleRelease reads what the pods of a cluster that run the tree said, else
+// what they posted to their TrainJob.
 func (p *production) sampleRelease(ctx context.Context, metric, tree string) (gate.Sample, error) {
 	s := gate.Sample{Context: p.context, Rank: -1, Where: fmt.Sprintf("code %s in %s, namespace %s", short(tree), p.context, p.namespace)}
 	client, err := clientset.NewForConfig(p.config)
@@ -204,7 +205,12 @@ func (p *production) sampleRelease(ctx context.Context, metric, tree string) (ga
 			runs = append(runs, output{rank: rank})
 		}
 	}
-	return readFrom(ctx, client, p.namespace, runs, metric, s)
+	s, err = readFrom(ctx, client, p.namespace, runs, metric, s)
+	if err != nil || s.Reported {
+		return s, err
+	}
+	err = p.SamplePosted(ctx, &s, metric, tree)
+	return s, err
 }
 
 // readFrom takes the value of the lowest rank that reported one.

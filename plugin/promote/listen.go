@@ -103,8 +103,11 @@ func (l *listener) reread(ctx context.Context, m *measurement) error {
 	return nil
 }
 
-// read tells all that the ranks have said so far.
+// read tells all that the ranks have said so far, and what was posted last.
 func (l *listener) read(ctx context.Context, say func(report)) error {
+	if err := l.readPosts(ctx, say); err != nil {
+		return err
+	}
 	for ns := range l.namespaces() {
 		list, err := l.Cluster.Dynamic.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(ns).List(ctx, metav1.ListOptions{LabelSelector: l.selector()})
 		if err != nil {

@@ -106,16 +106,16 @@ func (p *Promoter) measure(ctx context.Context, plan *Plan) (evidence []release.
 	defer func() { cancel(); _ = group.Wait() }()
 	reports, ended := make(chan report), make(chan struct{})
 	l := &listener{Promoter: p, plan: plan}
-	for ns := range l.namespaces() {
-		group.Go(func() error {
-			return l.listen(gctx, group, ns, func(r report) {
-				select {
-				case reports <- r:
-				case <-gctx.Done():
-				}
-			})
-		})
+	say := func(r report) {
+		select {
+		case reports <- r:
+		case <-gctx.Done():
+		}
 	}
+	for ns := range l.namespaces() {
+		group.Go(func() error { return l.listen(gctx, group, ns, say) })
+	}
+	l.posts(gctx, group, say)
 	group.Go(func() error { return p.watchRuns(gctx, plan, ended) })
 	group.Go(func() error { return p.watchOthers(gctx, plan) })
 	m := &measurement{metrics: p.Options.Metrics, target: p.Target, tree: plan.Tree}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -162,6 +163,50 @@ for value in [` + strings.Join(values, ", ") + `]:
 	refused("accuracy: NaN", "--atomic")
 	save(t, filepath.Join(dir, "src/train.py"), reports("", "0.5", "0.6"))
 	refused("it ended: metric accuracy: 0.6; at least 0.9 is wanted")
+}
+
+// A TrainJob keeps what its code posts in its status. Its operator is not here:
+// the test writes what that would.
+func TestPromoteUntilAMetricThatIsPostedToATrainJob(t *testing.T) {
+	const ns = "posted"
+	crds := definitions(t)
+	if len(crds) == 0 {
+		return // it was said
+	}
+	dir, files := judged(t, ns, "print('nobody runs it')\n")
+	install(t, productionName, [][]byte{crds["trainer.kubeflow.org/TrainJob"], crds["trainer.kubeflow.org/TrainingRuntime"]})
+	for _, name := range []string{"trainjob.yaml", "runtime.yaml"} {
+		form := read(t, filepath.Join(root, "kustomize/components/train/production-trainjob", name))
+		save(t, filepath.Join(dir, "base", name), strings.Replace(form, ", nvidia.com/gpu: 1", "", 1))
+	}
+	save(t, filepath.Join(dir, "base/kustomization.yaml"), "resources: [trainjob.yaml, runtime.yaml]\n")
+	save(t, filepath.Join(dir, "kubectl-ai.yaml"), files["kubectl-ai.yaml"]+"metrics: [{name: accuracy, goal: maximize, threshold: 0.9}]\n")
+	promoted := make(chan result)
+	go func() {
+		promoted <- ai(t, "promote", dir, "--to", "production", "--yes", "--unproven", "--until", "metric", "--timeout", "2m", "-o", "json")
+	}()
+	var name string
+	eventually(t, time.Minute, func() error {
+		select {
+		case r := <-promoted:
+			t.Fatalf("exit %d before anything was posted: %s", r.code, r.stderr)
+		default:
+		}
+		if name = strings.TrimSpace(kubectl(t, productionName, "get", "trainjobs", "-n", ns, "-o", "jsonpath={.items[*].metadata.name}")); name == "" {
+			return errors.New("no TrainJob")
+		}
+		return nil
+	})
+	for _, accuracy := range []string{"0.5", "0.97"} {
+		status := fmt.Sprintf(`{"status": {"jobsStatus": [{"name": "node", "active": 1, "ready": 1, "succeeded": 0, "failed": 0, "suspended": 0}],
+			"trainerStatus": {"lastUpdatedTime": %q, "progressPercentage": 40, "metrics": [{"name": "accuracy", "value": %q}]}}}`, time.Now().UTC().Format(time.RFC3339), accuracy)
+		kubectl(t, productionName, "patch", "trainjob", name, "-n", ns, "--subresource=status", "--type=merge", "-p", status)
+	}
+	var got record
+	r := <-promoted
+	if err := json.Unmarshal([]byte(r.stdout), &got); err != nil || r.code != 0 || len(got.Gates) != 1 || *got.Gates[0].Metric.Value != 0.97 || got.Gates[0].Metric.Pod != ns+"/TrainJob/"+name {
+		t.Errorf("exit %d, %v: %+v\n%s", r.code, err, got, r.stderr)
+	}
 }
 
 func TestAFirstReleaseThatFailsLeavesItsDataAlone(t *testing.T) {
