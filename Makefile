@@ -14,7 +14,7 @@ PAYLOAD   := cmd/kubectl-ai/payload
 STATIC    := ai-agent nvidia-smi ai-registry ai-services
 # In the order of the archive: a reader stops at the program it wants.
 PROGRAMS  := ai-agent nvidia-smi libnvidia-ml.so.1 ai-registry ai-gpu ai-gpu-real ai-services
-PACKED    := $(PAYLOAD)/programs/linux-amd64.tar.zst $(PAYLOAD)/programs/linux-arm64.tar.zst
+PACKED    := $(PAYLOAD)/programs/linux-amd64.tar.zst $(PAYLOAD)/programs/linux-arm64.tar.zst $(PAYLOAD)/programs/crds.tar.zst
 
 .DEFAULT_GOAL := help
 .PHONY: help build test test-unit e2e bench bench-reload bench-distance bench-idle bench-start bench-torch bench-create bench-promote bench-startup size soak lint fmt fuzz quickstart host release clean
@@ -107,6 +107,17 @@ bin/kubectl-ai: $(SOURCES) $(PACKED)
 
 $(PAYLOAD)/programs/linux-%.tar.zst: $(addprefix bin/linux-%/,$(PROGRAMS)) $(PAYLOAD)/pack/main.go
 	$(GO) run ./$(PAYLOAD)/pack $@ $(addprefix bin/linux-$*/,$(PROGRAMS))
+
+$(PAYLOAD)/programs/crds.tar.zst: bin/gateway-api.yaml $(PAYLOAD)/pack/main.go
+	$(GO) run ./$(PAYLOAD)/pack $@ $<
+
+# The standard channel, as the module has it.
+bin/gateway-api.yaml: go.mod Makefile
+	@mkdir -p bin
+	$(GO) mod download sigs.k8s.io/gateway-api
+	for crd in $$($(GO) list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard/*s.yaml; do \
+	  case $$crd in *_vap_*) ;; *) echo ---; cat $$crd || exit 1 ;; esac; done >$@.new
+	mv $@.new $@
 
 # What a program is made of was noted when it was built: the folders of its
 # packages. Until then everything counts.

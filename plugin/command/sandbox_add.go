@@ -3,41 +3,52 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gatewayapi"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/metricsserver"
 )
 
-// metricsServer is what `sandbox add` knows.
-const metricsServer = "metrics-server"
+// What `sandbox add` knows.
+const (
+	metricsServer = "metrics-server"
+	gatewayAPI    = "gateway-api"
+)
 
 func newCmdSandboxAdd(f *Factory) *cobra.Command {
 	var name string
 	wait := 2 * time.Minute
 	cmd := &cobra.Command{
-		Use:   "add metrics-server",
-		Short: "Bring into a sandbox what a managed cluster has: metrics-server",
-		Long: `Brings metrics-server into a sandbox: what HorizontalPodAutoscalers and kubectl top
-ask for the CPU and memory of pods. Clusters of providers have it. It is in
-kube-system, takes some 20 MiB, and does nothing where it is there already.
+		Use:   "add metrics-server|gateway-api",
+		Short: "Bring into a sandbox what a managed cluster has: metrics-server, the Gateway API",
+		Long: `Brings into a sandbox what clusters of providers have:
 
-Nodes pull ` + metricsserver.Image + `,
-or get it from the container engine of this machine if that has it.`,
+metrics-server  what HorizontalPodAutoscalers and kubectl top ask for the CPU and memory
+                of pods. It is in kube-system and takes some 20 MiB. Nodes pull
+                ` + metricsserver.Image + `,
+                or get it from the container engine of this machine if that has it.
+gateway-api     the kinds of the Gateway API (its standard channel), for component route.
+                They are part of this program; kinds that somebody else brought stay.
+
+Does nothing where it is there already.`,
 		Example: `  kubectl ai sandbox add metrics-server
+  kubectl ai sandbox add gateway-api
   kubectl --context kind-ai top pods -A`,
-		ValidArgs: []string{metricsServer},
+		ValidArgs: []string{metricsServer, gatewayAPI},
 		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) != 1 || args[0] != metricsServer {
-				return explain.Usagef("%s takes what to add: %s\nsee: %[1]s --help", cmd.CommandPath(), metricsServer)
+			if len(args) != 1 || !slices.Contains(cmd.ValidArgs, args[0]) {
+				return explain.Usagef("%s takes what to add: %s\nsee: %[1]s --help", cmd.CommandPath(), strings.Join(cmd.ValidArgs, " or "))
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sandboxAdd(cmd.Context(), f, name, wait)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return sandboxAdd(cmd.Context(), f, name, args[0], wait)
 		},
 	}
 	addSandboxName(cmd, f, &name)
@@ -45,7 +56,7 @@ or get it from the container engine of this machine if that has it.`,
 	return cmd
 }
 
-func sandboxAdd(ctx context.Context, f *Factory, name string, wait time.Duration) error {
+func sandboxAdd(ctx context.Context, f *Factory, name, what string, wait time.Duration) error {
 	s, err := openSandboxes(ctx, f)
 	if err != nil {
 		return err
@@ -57,9 +68,14 @@ func sandboxAdd(ctx context.Context, f *Factory, name string, wait time.Duration
 	if c.State != cluster.Running {
 		return &cluster.StoppedError{Name: name}
 	}
-	if err := metricsserver.Install(ctx, s.Engine, c, wait, s.Reporter); err != nil {
+	if what == gatewayAPI {
+		err = gatewayapi.Install(ctx, f.Payload, c, wait, s.Reporter)
+	} else {
+		err = metricsserver.Install(ctx, s.Engine, c, wait, s.Reporter)
+	}
+	if err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(f.Streams.Out, "%s added to sandbox/%s\n", metricsServer, c.Name)
+	_, _ = fmt.Fprintf(f.Streams.Out, "%s added to sandbox/%s\n", what, c.Name)
 	return nil
 }

@@ -55,6 +55,7 @@ var sandboxes = scenario{name: "sandboxes", begin: func(u *user) {
 	{line: "kubectl ai sandbox create --gpus real --nodes 3", more: made, exit: withoutGPUs(), after: unmake},
 	{line: "kubectl ai sandbox create --node gpus=0 --node devices=0-1 --node profile=h100,gpus=8", more: made, exit: withoutGPUs(), after: unmake},
 
+	{line: "kubectl ai sandbox add gateway-api", more: shared, elsewhere: []string{"TestServices"}},
 	{line: "kubectl ai sandbox add metrics-server", more: shared, elsewhere: []string{"TestMonitor"}, before: func(u *user) { withMetricsServer(u.T) }},
 	{line: "kubectl --context kind-ai top pods -A", elsewhere: []string{"TestMonitor"}, before: func(u *user) {
 		eventually(u.T, 2*time.Minute, func() error { return u.shell("kubectl top pods -A").Run() })

@@ -1,8 +1,9 @@
 // Package payload carries the Linux programs that kubectl-ai puts into pods
 // and nodes: an archive for each architecture, linux-<arch>.tar.zst. In one
 // archive they are a third smaller than each by itself, as they share Go's
-// runtime and most libraries. A source checkout holds none until `make build`
-// has made them; the rest of the tool then says so.
+// runtime and most libraries. Beside them, in crds.tar.zst, are definitions
+// that it brings into sandboxes. A source checkout holds none until `make
+// build` has made them; the rest of the tool then says so.
 package payload
 
 import (
@@ -22,7 +23,8 @@ import (
 //go:embed programs
 var files embed.FS
 
-// FS returns the programs, unpacked on opening: linux-<arch>/<program>.
+// FS returns the programs, unpacked on opening: linux-<arch>/<program>, and
+// crds/<file>.
 func FS() fs.FS { return unpacked{files, "programs"} }
 
 // unpacked reads archives of a folder as folders.

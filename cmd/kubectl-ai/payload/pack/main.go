@@ -1,8 +1,8 @@
-// pack puts programs into an archive that the kubectl-ai binary carries. The
-// same programs in the same order give the same bytes. What is asked for
+// pack puts files into an archive that the kubectl-ai binary carries. The same
+// files in the same order give the same bytes. What is asked for
 // often, or is small, goes first: a reader stops where it has found it.
 //
-// usage: pack ARCHIVE PROGRAM...
+// usage: pack ARCHIVE FILE...
 package main
 
 import (
@@ -21,7 +21,7 @@ const window = 32 << 20
 
 func main() {
 	if len(os.Args) < 3 {
-		fmt.Fprintln(os.Stderr, "usage: pack ARCHIVE PROGRAM...")
+		fmt.Fprintln(os.Stderr, "usage: pack ARCHIVE FILE...")
 		os.Exit(2)
 	}
 	if err := pack(os.Args[1], os.Args[2:]); err != nil {
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-func pack(to string, programs []string) (err error) {
+func pack(to string, files []string) (err error) {
 	unfinished := to + ".new"
 	file, err := os.Create(unfinished)
 	if err != nil {
@@ -47,12 +47,12 @@ func pack(to string, programs []string) (err error) {
 		return err
 	}
 	archive := tar.NewWriter(compress)
-	for _, program := range programs {
-		content, err := os.ReadFile(program)
+	for _, name := range files {
+		content, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
-		header := &tar.Header{Name: filepath.Base(program), Mode: 0o755, Size: int64(len(content)), Format: tar.FormatUSTAR}
+		header := &tar.Header{Name: filepath.Base(name), Mode: 0o755, Size: int64(len(content)), Format: tar.FormatUSTAR}
 		if err := archive.WriteHeader(header); err != nil {
 			return err
 		}
