@@ -44,7 +44,7 @@ var sandboxes = scenario{name: "sandboxes", begin: func(u *user) {
 	{line: "kubectl ai sandbox load kubectl-ai/services:local", more: shared},
 	{line: "kubectl ai agent push registry.example/kubectl-ai/agent"},
 	{line: "kubectl ai services push registry.example/kubectl-ai/services"},
-	{line: "kubectl ai services push localhost:5001/services -o json | jq -r .image"},
+	{line: "kubectl ai services push localhost:5001/services -o json | jq -r .image", after: pulled},
 	{line: "sudo --preserve-env=HOME kubectl ai sandbox image build"},
 	{line: "GOPROXY=https://proxy.example kubectl ai sandbox image build --mirror http://deb.example/debian"},
 	{line: "kubectl ai sandbox image build python --package python3-numpy --tag my-runtime:1"},
@@ -100,4 +100,12 @@ func withoutGPUs() int {
 		return 0
 	}
 	return 3
+}
+
+// pulled runs a service of an image that was pushed: the nodes of another
+// cluster come by it.
+func pulled(u *user, image string) {
+	namespace(u.T, productionName, u.ns)
+	kubectl(u.T, productionName, "run", "broker", "-n", u.ns, "--image="+image, "--", "broker")
+	kubectl(u.T, productionName, "wait", "--for=condition=Ready", "pod/broker", "-n", u.ns, "--timeout=2m")
 }
