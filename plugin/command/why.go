@@ -87,7 +87,7 @@ func (r *runSet) why(ctx context.Context, name string) (why.Explanation, error) 
 			return why.Explanation{}, err
 		}
 		e := why.Pod(pod, seen, r.events(ctx))
-		e.Hear(r.lastWords(ctx, e.Failed()))
+		r.hear(ctx, "", &e)
 		return e, nil
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func (r *runSet) whyRun(ctx context.Context, record run.Record) (why.Explanation
 		return why.Explanation{}, err
 	}
 	e := why.Run(record, live, seen, r.events(ctx))
-	e.Hear(r.lastWords(ctx, e.Failed()))
+	r.hear(ctx, record.ID, &e)
 	return e, nil
 }
 
@@ -156,23 +156,56 @@ const (
 	heardLines = int64(60)
 )
 
+// hear finds the last words of what failed: of the first container whose log
+// says anything. id is the run's, "" for a pod alone.
+func (r *runSet) hear(ctx context.Context, id string, e *why.Explanation) {
+	for _, failed := range e.Failed() {
+		log := r.lastWords(ctx, failed)
+		if len(log) == 0 {
+			log = r.keptWords(id, failed)
+		}
+		if len(log) > 0 {
+			e.Hear(failed, log)
+			return
+		}
+	}
+}
+
 // lastWords is the end of the log of a container that failed; none where it
 // cannot be read.
-func (r *runSet) lastWords(ctx context.Context, failed *why.Failed) []string {
-	if failed == nil {
-		return nil
-	}
+func (r *runSet) lastWords(ctx context.Context, failed why.Failed) (out []string) {
 	lines := heardLines
 	log, err := r.client.CoreV1().Pods(r.namespace).GetLogs(failed.Pod, &corev1.PodLogOptions{Container: failed.Container, Previous: failed.Previous, TailLines: &lines}).Stream(ctx)
 	if err != nil {
 		return nil
 	}
 	defer func() { _ = log.Close() }()
-	var out []string
 	for scanner := bufio.NewScanner(log); scanner.Scan(); {
-		out = append(out, strings.ToValidUTF8(fmt.Sprintf("%.160s", scanner.Text()), "\uFFFD"))
+		out = append(out, heard(scanner.Text()))
 	}
 	return out
+}
+
+// keptWords is what was kept of it on this machine, where its pod is gone.
+func (r *runSet) keptWords(id string, failed why.Failed) (out []string) {
+	if r.copies == nil || id == "" {
+		return nil
+	}
+	kept, err := r.copies.Read(id)
+	if err != nil {
+		return nil
+	}
+	for _, line := range kept {
+		if line.Pod == failed.Pod && line.Container == failed.Container {
+			out = append(out, heard(line.Text))
+		}
+	}
+	return out[max(0, len(out)-int(heardLines)):]
+}
+
+// heard is a line as why shows it.
+func heard(line string) string {
+	return strings.ToValidUTF8(fmt.Sprintf("%.160s", line), "\uFFFD")
 }
 
 func (e explanation) table(w io.Writer) error {

@@ -128,14 +128,23 @@ func TestTheLogExplainsACodeThatSaysNothing(t *testing.T) {
 		{"ValueError: the balance of the closing is enormous", KindExit, "exit 1"},
 	} {
 		e := Run(run.Record{ID: "me", Phase: apply.Failed, Exits: []run.Exit{{Code: 1, Pod: "p", Container: "main"}}}, run.Live{}, admit.Seen{}, nil)
-		e.Hear([]string{"Traceback (most recent call last):", c.said, ""})
+		e.Hear(e.Failed()[0], []string{"Traceback (most recent call last):", c.said, ""})
 		if first := e.Causes[0]; first.Kind != c.kind || !strings.Contains(first.Message, c.says) || first.Next == "" {
 			t.Errorf("%s: %+v", c.said, first)
 		}
 	}
+	// The first that failed says nothing, and its pod is gone: the second matters.
+	e := Run(run.Record{ID: "me", Phase: apply.Failed, Exits: []run.Exit{{Code: 1, Pod: "p0", Container: "main"}, {Code: 1, Rank: 1, Pod: "p1", Container: "main"}}}, run.Live{}, admit.Seen{}, nil)
+	if e.Causes[0].Next != "kubectl ai logs me" {
+		t.Errorf("next of a pod that is gone: %s", e.Causes[0].Next)
+	}
+	e.Hear(e.Failed()[1], []string{"ModuleNotFoundError: No module named 'torch'"})
+	if len(e.Causes) != 2 || !strings.Contains(e.Causes[0].Message, "rank 1, pod p1") || e.Causes[0].Next != "build torch into the runtime image; if it is your own, it has to be below code[].path" {
+		t.Errorf("%+v", e.Causes)
+	}
 	// A code that says what it is of stays what it is, and a long log is cut.
-	e := Run(run.Record{ID: "me", Phase: apply.Failed, Exits: []run.Exit{{Code: 139}}}, run.Live{}, admit.Seen{}, nil)
-	e.Hear(append(make([]string, 50), "ImportError: x"))
+	e = Run(run.Record{ID: "me", Phase: apply.Failed, Exits: []run.Exit{{Code: 139}}}, run.Live{}, admit.Seen{}, nil)
+	e.Hear(e.Failed()[0], append(make([]string, 50), "ImportError: x"))
 	if e.Causes[0].Kind != KindSegfault || len(e.Log) != lastLines {
 		t.Errorf("%+v", e)
 	}

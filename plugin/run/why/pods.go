@@ -201,11 +201,9 @@ func (e *Explanation) ended(r run.Record, live run.Live, events []corev1.Event) 
 
 // exit explains how a container ended. pod is nil where it is gone.
 func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []corev1.Event) {
-	if e.failed == nil {
-		e.failed = &Failed{Pod: x.Pod, Container: x.Container, Previous: previous}
-	}
-	who, init := "container", false
-	if pod != nil {
+	e.failed = append(e.failed, Failed{Pod: x.Pod, Container: x.Container, Previous: previous, cause: len(e.Causes)})
+	who, init, gone := "container", false, pod == nil
+	if !gone {
 		init = slices.ContainsFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return c.Name == x.Container })
 	} else {
 		pod = &corev1.Pod{}
@@ -218,6 +216,9 @@ func (e *Explanation) exit(x run.Exit, pod *corev1.Pod, previous bool, events []
 	logs := fill("kubectl logs POD -n NS -c CONTAINER", pod, x.Container, "")
 	if previous {
 		logs += " --previous"
+	}
+	if gone { // its log was kept where somebody waited for the run
+		logs = "kubectl ai logs " + strings.TrimPrefix(e.Subject, "run/")
 	}
 	limit := "its memory limit"
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
@@ -280,19 +281,21 @@ func killedByProbe(said []corev1.Event, container string) string {
 	return "the kubelet killed it: " + strings.TrimSuffix(short(probe), ":")
 }
 
-// Failed is the container whose end is explained first.
+// Failed is a container that ended, and not well.
 type Failed struct {
 	Pod, Container string
 	Previous       bool // it was started again since
+
+	cause int // that explains it
 }
 
-// Failed returns whose log has the last words, nil where there are none.
-func (e *Explanation) Failed() *Failed { return e.failed }
+// Failed returns whose logs may have the last words, the likeliest first.
+func (e *Explanation) Failed() []Failed { return e.failed }
 
-// Hear takes in the end of that log. What the program said of itself explains
-// a code that says nothing else.
-func (e *Explanation) Hear(log []string) {
-	cause := &e.Causes[0]
+// Hear takes in the end of the log of one of them. What the program said of
+// itself explains a code that says nothing else, and matters most.
+func (e *Explanation) Hear(f Failed, log []string) {
+	cause := e.Causes[f.cause]
 	e.Log = log[max(0, len(log)-lastLines):]
 	if cause.Kind != KindExit && cause.Kind != KindInit && cause.Kind != KindCrash {
 		return
@@ -306,6 +309,7 @@ func (e *Explanation) Hear(log []string) {
 			cause.Kind = row.kind
 			cause.Message += ": " + short(string(row.said.ExpandString(nil, row.says, line, at)))
 			cause.Next = short(string(row.said.ExpandString(nil, row.next, line, at)))
+			e.Causes = slices.Insert(slices.Delete(e.Causes, f.cause, f.cause+1), 0, cause)
 			return
 		}
 	}

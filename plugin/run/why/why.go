@@ -28,7 +28,7 @@ type Explanation struct {
 	Holders []Holder `json:"holders,omitempty"`
 	Log     []string `json:"log,omitempty"` // the end of what the failed container said
 
-	failed *Failed
+	failed []Failed
 }
 
 // Kinds of causes. They are stable: scripts branch on them.
