@@ -90,8 +90,10 @@ func TestAGateReadsWhatWasPostedToATrainJob(t *testing.T) {
 		if c.live {
 			p, _ = cluster(t, job)
 		}
-		record := release.Record{APIVersion: release.APIVersion, Kind: release.Kind, Revision: 1, Project: "digits", Namespace: "ns", Status: release.Deployed, TreeDigest: "sha256:t",
-			Workloads: []apply.Standing{{Object: apply.RefOf(job)}}}
+		record := release.Record{
+			APIVersion: release.APIVersion, Kind: release.Kind, Revision: 1, Project: "digits", Namespace: "ns", Status: release.Deployed, TreeDigest: "sha256:t",
+			Workloads: []apply.Standing{{Object: apply.RefOf(job)}},
+		}
 		if err := p.Store.Add(t.Context(), &release.State{}, record, nil); err != nil {
 			t.Fatal(err)
 		}
