@@ -17,10 +17,9 @@ type Resource[L runtime.Object] interface {
 }
 
 // Informer keeps the objects of a resource that a label selector selects, of
-// the type of example, once it is run. The client is the one that the resource
-// is of.
-func Informer[L runtime.Object](client Interface, r Resource[L], selector string, example runtime.Object) cache.SharedInformer {
-	return cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+// the type of example, once it is run.
+func Informer[L runtime.Object](r Resource[L], selector string, example runtime.Object) cache.SharedInformer {
+	return cache.NewSharedInformer(listed{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = selector
 			return r.List(ctx, o)
@@ -29,5 +28,13 @@ func Informer[L runtime.Object](client Interface, r Resource[L], selector string
 			o.LabelSelector = selector
 			return r.Watch(ctx, o)
 		},
-	}, client), example, 0)
+	}}, example, 0)
 }
+
+// listed begins with a list. A list that is streamed by a watch (KEP-3157) is
+// tried again after up to 30 s where connections are refused, and client-go
+// does not end that pause with the context: Ctrl-C would wait for it.
+type listed struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is how client-go asks.
+func (listed) IsWatchListSemanticsUnSupported() bool { return true }

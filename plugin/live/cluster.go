@@ -56,14 +56,14 @@ func (w *Watcher) watch(ctx context.Context) error {
 	}
 	again := func(any) { wake(w.look) }
 	core := w.Client.CoreV1()
-	err := watch("pods", clientset.Informer(w.Client, core.Pods(w.Namespace), run.ProjectLabel+"="+w.Project, &corev1.Pod{}),
+	err := watch("pods", clientset.Informer(core.Pods(w.Namespace), run.ProjectLabel+"="+w.Project, &corev1.Pod{}),
 		func(obj any) { w.pod(obj.(*corev1.Pod), false) }, func(obj any) {
 			if pod, ok := obj.(*corev1.Pod); ok {
 				w.pod(pod, true)
 			}
 		})
 	if err == nil {
-		err = watch("nodes", clientset.Informer(w.Client, core.Nodes(), "", &corev1.Node{}),
+		err = watch("nodes", clientset.Informer(core.Nodes(), "", &corev1.Node{}),
 			func(obj any) { w.node(obj.(*corev1.Node), false) }, func(obj any) {
 				if node, ok := obj.(*corev1.Node); ok {
 					w.node(node, true)
@@ -71,10 +71,10 @@ func (w *Watcher) watch(ctx context.Context) error {
 			})
 	}
 	if err == nil {
-		err = watch("records", clientset.Informer(w.Client, core.ConfigMaps(w.Namespace), run.IDLabel, &corev1.ConfigMap{}), again, again)
+		err = watch("records", clientset.Informer(core.ConfigMaps(w.Namespace), run.IDLabel, &corev1.ConfigMap{}), again, again)
 	}
 	if err == nil {
-		err = watch("Jobs", clientset.Informer(w.Client, w.Client.BatchV1().Jobs(w.Namespace), run.IDLabel, &batchv1.Job{}), again, again)
+		err = watch("Jobs", clientset.Informer(w.Client.BatchV1().Jobs(w.Namespace), run.IDLabel, &batchv1.Job{}), again, again)
 	}
 	if err != nil {
 		return err

@@ -57,7 +57,7 @@ type Selection struct {
 // the server forbids is an error, as repeating it would be of no use.
 func Watch(parent context.Context, client clientset.Interface, s Selection, send func(Event)) error {
 	ctx, cancel := context.WithCancelCause(parent)
-	informer := clientset.Informer(client, client.CoreV1().Pods(s.Namespace), s.Selector, &corev1.Pod{})
+	informer := clientset.Informer(client.CoreV1().Pods(s.Namespace), s.Selector, &corev1.Pod{})
 	state := tracker{annotation: s.Annotation, started: map[string]string{}, trouble: map[string]string{}, send: send}
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { state.update(obj.(*corev1.Pod)) },
