@@ -106,7 +106,7 @@ func isSecretValue(name, value string) bool {
 // isPath tells a file that holds a secret from the secret: PWD and
 // GOOGLE_APPLICATION_CREDENTIALS are names of files.
 func isPath(value string) bool {
-	return slices.ContainsFunc([]string{"/etc/", "/var/", "/run/", "/tmp/", "/home/", "/root/", "/Users/", "/mnt/", "/opt/", "/usr/", "/work/", "/workspace/", "~/", "./"},
+	return slices.ContainsFunc([]string{"/etc/", "/var/", "/run/", "/tmp/", "/home/", "/root/", "/Users/", "/mnt/", "/opt/", "/usr/", "/srv/", "/app/", "/data/", "/workspace/", "~/", "./"},
 		func(folder string) bool { return strings.HasPrefix(value, folder) })
 }
 

@@ -31,7 +31,7 @@ func (m *Masker) Person(home, user string) {
 	if user != "" && user != "root" {
 		name := regexp.QuoteMeta(user)
 		m.person = append(m.person,
-			replacement{regexp.MustCompile(`((?:/home/|/Users/|\\Users\\|/run/media/|/scratch/|/work/home/))` + name + `($|[^A-Za-z0-9_\-])`), "${1}USER$2"},
+			replacement{regexp.MustCompile(`((?:/home/|/Users/|\\Users\\|/run/media/|/scratch/))` + name + `($|[^A-Za-z0-9_\-])`), "${1}USER$2"},
 			replacement{regexp.MustCompile(`(^|[^A-Za-z0-9_.\-])` + name + `@`), "${1}USER@"})
 	}
 }

@@ -126,7 +126,7 @@ func TestOrdinaryTextStaysReadable(t *testing.T) {
 		"basic functionality, bearer authentication", "key: value", "monkey: banana1234567890", "keys/ci.pub",
 		"disk-0123456789abcdef01", "task-7f9c0a1b-2c3d-4e5f-6a7b", "true 8080",
 		"-----BEGIN CERTIFICATE-----", "Traceback (most recent call last):", `  File "/code/train.py", line 12, in <module>`,
-		"author: Jane", "PWD=/work/main/samples", "GOOGLE_APPLICATION_CREDENTIALS=/var/run/gcp/key.json", "author_email=jane", "path=/code/passes/1", "passed: 12 tests", "compass: north",
+		"author: Jane", "PWD=/srv/project/samples", "GOOGLE_APPLICATION_CREDENTIALS=/var/run/gcp/key.json", "author_email=jane", "path=/code/passes/1", "passed: 12 tests", "compass: north",
 	} {
 		if got := m.Text(text); got != text {
 			t.Errorf("%s\nbecame %s", text, got)
