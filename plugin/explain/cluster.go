@@ -26,7 +26,7 @@ func (e *ContextError) Unwrap() error { return e.Err }
 var clusterEntries = []Entry{
 	{
 		ID: "CTX-001", Exit: ExitPrecondition, Match: As[*ContextError](),
-		Next: Text("kubectl config get-contexts"),
+		Next: Text("kubectl config get-contexts; for a sandbox: kubectl ai sandbox create"),
 		Long: "The kubeconfig has no such context, or its file cannot be read. kubectl ai reads $KUBECONFIG or ~/.kube/config as kubectl does; a sandbox named N has the context kind-N.",
 	},
 	{
