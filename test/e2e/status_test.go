@@ -143,7 +143,7 @@ func (d *terminal) ends(exit int) {
 	select {
 	case <-d.ended:
 	case <-time.After(20 * time.Second):
-		d.t.Fatal("it did not end")
+		d.t.Fatalf("it did not end:\n%s", d.stacks())
 	}
 	if code := d.cmd.ProcessState.ExitCode(); code != exit {
 		d.t.Errorf("exit %d, want %d", code, exit)

@@ -137,6 +137,22 @@ func (d *terminal) press(keys string) {
 	}
 }
 
+// stacks ends the program and returns what its goroutines were at.
+func (d *terminal) stacks() string {
+	d.mu.Lock()
+	before := len(d.raw)
+	d.mu.Unlock()
+	_ = d.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-d.ended:
+	case <-time.After(5 * time.Second):
+		return "nor on SIGQUIT"
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return string(d.raw[before:])
+}
+
 // detached waits for the end of dev and looks at what it left behind.
 func (d *terminal) detached() {
 	d.t.Helper()
@@ -146,7 +162,7 @@ func (d *terminal) detached() {
 			d.t.Errorf("dev ended with %v", err)
 		}
 	case <-time.After(20 * time.Second):
-		d.t.Fatal("dev did not end")
+		d.t.Fatalf("dev did not end:\n%s", d.stacks())
 	}
 	d.status("detached: the workload runs on", 5*time.Second)
 	for _, row := range d.rows() {

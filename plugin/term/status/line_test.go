@@ -259,3 +259,25 @@ func TestKeysComeSingleAndTheTerminalComesBack(t *testing.T) {
 		t.Errorf("the terminal was %+v and is left as %+v", before, after)
 	}
 }
+
+// A read of a terminal that has its own mode back ends with a line, which
+// nobody may ever type.
+func TestATerminalThatWasGivenBackIsNotRead(t *testing.T) {
+	s := newScreen(t, 40, 6)
+	keyboard, err := openTTY(s.tty)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyboard.restore()
+	read := make(chan bool, 1)
+	go func() { read <- keyboard.read(&Line{keys: make(chan byte, 1)}) }()
+	select {
+	case got := <-read:
+		if got {
+			t.Error("it was read")
+		}
+	case <-time.After(5 * time.Second):
+		_, _ = s.master.WriteString("\n")
+		t.Fatal("it waits for a line")
+	}
+}

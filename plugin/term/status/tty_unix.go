@@ -17,7 +17,7 @@ import (
 type tty struct {
 	fd int
 
-	mu     sync.Mutex
+	mu     sync.Mutex   // held while the terminal is read or its mode changes
 	saved  unix.Termios // how the terminal was
 	taken  bool         // it is in our mode
 	closed bool
@@ -130,8 +130,14 @@ func (t *tty) serve(l *Line) {
 }
 
 // read waits for a key for a moment. It returns false where there is none to
-// be had.
+// be had. A terminal that was given back is not read: it would keep us until
+// somebody ends a line.
 func (t *tty) read(l *Line) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.taken {
+		return false
+	}
 	var keys [64]byte
 	began := time.Now()
 	n, err := unix.Read(t.fd, keys[:])
