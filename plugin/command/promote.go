@@ -49,6 +49,7 @@ type PromotionOptions struct {
 type PromoteOptions struct {
 	PromotionOptions
 	Rerun        bool
+	NoCanary     bool
 	From         string // environment whose release is promoted; empty: the code as it is here
 	Unproven     bool
 	OtherRuntime bool
@@ -102,6 +103,13 @@ release, and the next one only when the one before has stayed well for its soak
 time and passed its gates. When one fails, the clusters that were changed go back
 (onFailure: stop leaves them), and the same command later does what is missing.
 
+Where the environment has a canary, a Deployment whose pods change gets a second one
+beside it, <name>-canary, with the next pods and a growing part of the traffic: step by
+step the weights of the HTTPRoute are set, the pods have to stay well for the soak time,
+and the step's gates are asked. Only then is the Deployment itself changed. When
+something refuses, fails or is interrupted, the traffic goes back and the canary is
+removed. Rollbacks go without one.
+
 With --into the objects are written as files instead, for those whose clusters are
 changed by Git alone: one file an object and a kustomization that lists them, the
 same bytes for the same objects. Flux and Argo CD are told not to prune runs, claims
@@ -128,6 +136,7 @@ ran out.`,
 	o.addFlags(cmd)
 	cmd.Flags().StringVar(&o.From, "from", "", "environment whose current release is promoted, its code and images as they are there, instead of the code here")
 	cmd.Flags().BoolVar(&o.Rerun, "rerun", false, "run finished Jobs of the bundle again")
+	cmd.Flags().BoolVar(&o.NoCanary, "no-canary", false, "change served workloads at once, without the steps of the environment's canary")
 	cmd.Flags().StringVar(&o.Until, "until", string(apply.UntilStarted), "what to wait for: started (all ranks are ready), complete (what ends by itself has ended well) or metric (the code has reported every metric of kubectl-ai.yaml that has a threshold, and meets it)")
 	cmd.Flags().BoolVar(&o.Atomic, "atomic", false, "bring the current release back when the new one does not come up; after a first release, remove what it made but what may hold data")
 	cmd.Flags().StringArrayVar(&o.ApproveBy, "approve-by", nil, "name of somebody who approves, for the record; may be repeated")
@@ -266,7 +275,7 @@ func (o *PromoteOptions) pack(ctx context.Context, f *Factory, all []*production
 	}
 	var members []*member
 	for _, p := range all {
-		p.Options.Rerun = o.Rerun
+		o.prepare(f, p)
 		b, carried, err := p.pack(ctx, f, o, found.copy())
 		if err != nil {
 			return nil, p.in(err)

@@ -49,7 +49,7 @@ func (o *PromoteOptions) again(ctx context.Context, f *Factory, all []*productio
 		if !slices.Contains(p.env.CodeFormats, proof.Carrier.Format) {
 			return nil, &promote.CarrierError{From: o.From, To: o.To, Form: proof.Carrier.Format, Formats: p.env.CodeFormats}
 		}
-		p.Options.Rerun = o.Rerun
+		o.prepare(f, p)
 		released := &carrier.Released{
 			Form: proof.Carrier.Format, Digest: digest, Images: record.Images, Stored: stored,
 			Registry: p.env.Registry, Project: p.project.Name,

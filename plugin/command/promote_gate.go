@@ -13,6 +13,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
@@ -103,7 +104,7 @@ func sampleMetric(ctx context.Context, f *Factory, members []*member, metric, fr
 	case "":
 		var out []gate.Sample
 		for _, m := range members {
-			s, err := m.sampleRelease(ctx, metric, tree)
+			s, err := m.sampleRelease(ctx, metric, tree, nil)
 			if err != nil {
 				return nil, m.in(err)
 			}
@@ -120,7 +121,7 @@ func sampleMetric(ctx context.Context, f *Factory, members []*member, metric, fr
 	}
 	var out []gate.Sample
 	for _, p := range others {
-		s, err := p.sampleRelease(ctx, metric, tree)
+		s, err := p.sampleRelease(ctx, metric, tree, nil)
 		if err != nil {
 			return nil, p.in(err)
 		}
@@ -182,15 +183,15 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 	return readFrom(ctx, client, r.namespace, runs, metric, s)
 }
 
-// sampleRelease reads what the pods of a cluster that run the tree said, else
-// what they posted to their TrainJob.
-func (p *production) sampleRelease(ctx context.Context, metric, tree string) (gate.Sample, error) {
+// sampleRelease reads what the pods of a cluster that run the tree said, those
+// with the labels, else what they posted to their TrainJob.
+func (p *production) sampleRelease(ctx context.Context, metric, tree string, with labels.Set) (gate.Sample, error) {
 	s := gate.Sample{Context: p.context, Rank: -1, Where: fmt.Sprintf("code %s in %s, namespace %s", short(tree), p.context, p.namespace)}
 	client, err := clientset.NewForConfig(p.config)
 	if err != nil {
 		return s, err
 	}
-	pods, err := client.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{LabelSelector: release.ProjectLabel + "=" + p.project.Name})
+	pods, err := client.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Merge(with, labels.Set{release.ProjectLabel: p.project.Name}).String()})
 	if err != nil {
 		return s, fmt.Errorf("list pods: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/attest"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/canary"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/carrier"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/evidence"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/gitops"
@@ -183,6 +184,20 @@ var promoteEntries = []Entry{
 		ID: "PRO-076", Exit: ExitPrecondition, Match: As[*carrier.NotReleasedError](),
 		Next: Text("kubectl ai show --to the environment of --from; or promote without --from"),
 		Long: "promote --from found that the release of the other environment does not hold what the target's overlay needs: an image for each container that runs the code, or the code that its record names. Nothing was written.",
+	},
+	{
+		ID: "PRO-077", Exit: ExitPrecondition, Match: As[*canary.RouteError](),
+		Next: Text("kubectl ai catalog show route; or promote --no-canary"),
+		Long: `The environment's canary names an HTTPRoute that gives the pods of a served workload
+their traffic. A rule of it has two Services of its namespace: the stable one, and one of
+weight 0 whose selector has a label that the stable one's has with another value. One
+Deployment is behind the stable Service; the canary is a copy of it with the next pods,
+under the labels of the other Service. Nothing was written.`,
+	},
+	{
+		ID: "PRO-078", Exit: ExitPrecondition, Match: As[*promote.SharedConfigError](),
+		Next: Text("let kustomize's configMapGenerator or secretGenerator make it, so that its name changes with it; or promote --no-canary"),
+		Long: "The pods of a canary run beside those that they may replace. An object that both read and that changes with the release under its name would change for the pods that run as well, before anything was tried. Nothing was written.",
 	},
 	{
 		ID: "PRO-025", Exit: ExitFailed, Match: As[*promote.MetricError](),

@@ -13,7 +13,10 @@ var gateEntries = []Entry{
 	{
 		ID: "GATE-001", Exit: ExitGate, Match: As[*gate.RefusedError](),
 		Next: From(func(e *gate.RefusedError) string {
-			if e.Wave > 0 {
+			switch {
+			case e.Canary > 0:
+				return "mend what refused and repeat the command: the pods that ran before have all of the traffic again"
+			case e.Wave > 0:
 				return "mend what refused and repeat the command: clusters that run the release are left as they are"
 			}
 			return "mend what refused and repeat the command; nothing was pushed or applied"

@@ -46,13 +46,14 @@ type waveFile struct {
 	Gates       []gateFile `yaml:"gates"`
 }
 
-// fleet is what an environment's entry says of clusters and gates.
+// fleet is what an environment's entry says of clusters, gates and a canary.
 type fleet struct {
 	ClusterUID string        `yaml:"clusterUID"`
 	Clusters   []clusterFile `yaml:"clusters"`
 	Waves      []waveFile    `yaml:"waves"`
 	OnFailure  string        `yaml:"onFailure"`
 	Gates      []gateFile    `yaml:"gates"`
+	Canary     *canaryFile   `yaml:"canary"`
 }
 
 // read fills the environment.
@@ -60,6 +61,11 @@ func (f fleet) read(env *Environment, metrics []Metric) (err error) {
 	env.ClusterUID, env.OnFailure = f.ClusterUID, f.OnFailure
 	if env.Gates, err = readGates(f.Gates, metrics, Sandbox); err != nil {
 		return err
+	}
+	if f.Canary != nil {
+		if env.Canary, err = f.Canary.read(metrics); err != nil {
+			return err
+		}
 	}
 	switch {
 	case len(f.Clusters) == 0 && (len(f.Waves) > 0 || f.OnFailure != ""):
@@ -117,14 +123,10 @@ func (f fleet) readWaves(env *Environment, metrics []Metric) error {
 				return fmt.Errorf("waves[%d].parallelism %d: 1 or more, please", i, wave.Parallelism)
 			}
 		}
-		if w.Soak != "" {
-			d, err := time.ParseDuration(w.Soak)
-			if err != nil || d < 0 {
-				return fmt.Errorf("waves[%d].soak %q is no duration such as 30s", i, w.Soak)
-			}
-			wave.Soak = d
-		}
 		var err error
+		if wave.Soak, err = readSoak(w.Soak); err != nil {
+			return fmt.Errorf("waves[%d].%w", i, err)
+		}
 		if wave.Gates, err = readGates(w.Gates, metrics, ""); err != nil {
 			return fmt.Errorf("waves[%d].%w", i, err)
 		}

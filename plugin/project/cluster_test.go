@@ -24,6 +24,7 @@ func TestClustersWavesAndGates(t *testing.T) {
     - {clusters: [us-1, eu-2], parallelism: 2, soak: 30s}
     onFailure: stop
   one: {context: c, clusterUID: 77, gates: [{metric: accuracy, from: production}]}
+  tried: {canary: {route: serve, steps: [{weight: 10, soak: 1m, gates: [{metric: accuracy}]}, {weight: 50}]}}
   plain: {clusters: [{name: a, context: x}, {name: b, context: y}]}
 `))
 	if err != nil {
@@ -56,6 +57,10 @@ func TestClustersWavesAndGates(t *testing.T) {
 	}
 	if one := p.Environments["one"]; one.ClusterUID != "77" || one.Gates[0].From != "production" {
 		t.Errorf("%+v", one)
+	}
+	tried := &Canary{Route: "serve", Steps: []CanaryStep{{Weight: 10, Soak: time.Minute, Gates: []Gate{{Metric: "accuracy"}}}, {Weight: 50}}}
+	if diff := cmp.Diff(tried, p.Environments["tried"].Canary); diff != "" {
+		t.Error(diff)
 	}
 	plain := p.Environments["plain"]
 	if diff := cmp.Diff([]Wave{{Clusters: []string{"a", "b"}, Parallelism: 1}}, plain.Waves); diff != "" || plain.OnFailure != Rollback {
@@ -94,6 +99,13 @@ func TestMistakesInClustersWavesAndGatesAreNamed(t *testing.T) {
 		{"no parallelism", "environments: {e: {" + two + ", waves: [{clusters: [a, b], parallelism: 0}]}}", "waves[0].parallelism 0"},
 		{"a soak that is none", "environments: {e: {" + two + ", waves: [{clusters: [a, b], soak: -1s}]}}", "waves[0].soak"},
 		{"a wave's metric from elsewhere", accuracy + "environments: {e: {" + two + ", waves: [{clusters: [a, b], gates: [{metric: accuracy, from: e}]}]}}", "waves[0].gates[0]: from is of"},
+		{"a canary without a route", "environments: {e: {canary: {steps: [{weight: 10}]}}}", "canary.route \"\""},
+		{"a canary without steps", "environments: {e: {canary: {route: serve}}}", "canary.steps is missing"},
+		{"a canary with all of the traffic", "environments: {e: {canary: {route: serve, steps: [{weight: 100}]}}}", "canary.steps[0].weight 100"},
+		{"a canary that shrinks", "environments: {e: {canary: {route: serve, steps: [{weight: 50}, {weight: 10}]}}}", "canary.steps[1].weight 10"},
+		{"a canary's soak that is none", "environments: {e: {canary: {route: serve, steps: [{weight: 1, soak: long}]}}}", "canary.steps[0].soak \"long\""},
+		{"a canary's gate of none", "environments: {e: {canary: {route: serve, steps: [{weight: 1, gates: [{}]}]}}}", "canary.steps[0].gates[0]: want one of"},
+		{"an unknown field of a canary, with its line", "environments:\n  e:\n    canary: {route: serve, step: []}", ":5: unknown field step"},
 		{"an unknown onFailure", "environments: {e: {" + two + ", onFailure: cry}}", "onFailure \"cry\""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

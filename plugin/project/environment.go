@@ -44,6 +44,9 @@ type Environment struct {
 	Registry    string // host[:port][/path] that images are pushed to
 	ClusterUID  string // of kube-system in Context; empty: the cluster is not pinned
 	Gates       []Gate // what has to hold before anything is applied
+	// Canary is how the next pods of a served workload are tried; nil: they
+	// replace the former ones at once.
+	Canary *Canary
 	// Clusters are where the environment is, if it is in several: Waves is in
 	// which order, and OnFailure is Rollback or Stop.
 	Clusters  []Cluster

@@ -29,6 +29,11 @@ func (p *Promoter) check(plan *Plan, b Bundle) *preflight.Check {
 		Logs:          len(p.Options.Metrics) > 0,
 		NodesOnDemand: p.Options.Wait.Grace > apply.DefaultGrace,
 	}
+	if plan.canary != nil { // it has to fit beside all the rest
+		steps := p.Options.Canary.Steps
+		most, _ := plan.canary.Scaled(steps[len(steps)-1].Weight, 0)
+		c.Objects = append(slices.Clone(plan.objects), most)
+	}
 	for _, f := range plan.earlier {
 		c.Leaving = append(c.Leaving, f.live)
 	}

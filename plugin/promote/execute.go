@@ -75,6 +75,10 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	}
 	// Earlier runs give way when all that the next ones need is there.
 	runs, rest := rest.Split(func(c apply.Change) bool { return isRun(c.Ref) })
+	t := &trial{run: r, Canary: plan.canary}
+	if rest, err = t.tryOut(ctx, rest); err != nil {
+		return r.fail(ctx, err)
+	}
 	if err := r.apply(ctx, rest); err != nil {
 		return r.fail(ctx, err)
 	}
@@ -85,6 +89,9 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 		return r.fail(ctx, err)
 	}
 	if err := r.wait(ctx); err != nil {
+		return r.fail(ctx, err)
+	}
+	if err := t.end(ctx, plan.objects); err != nil {
 		return r.fail(ctx, err)
 	}
 	gone, pruneErr := p.prune(ctx, plan)
@@ -150,6 +157,9 @@ func (r *run) begin() {
 		made := c.Action == apply.Create || c.Live != nil && c.Live.GetLabels()[release.PartOf] == r.id()
 		state.Inventory = append(state.Inventory, release.Entry{Ref: c.Ref, Release: r.plan.Revision, Made: made && isNamespace(c.Ref)})
 	}
+	if r.plan.canary != nil && !known[r.plan.canary.Ref()] {
+		state.Inventory = append(state.Inventory, release.Entry{Ref: r.plan.canary.Ref(), Release: r.plan.Revision})
+	}
 	// A run that is killed did not end and was not taken by its TTL. The next
 	// promotion has to know that, also when this one dies.
 	for _, c := range r.plan.Changes.Changes {
@@ -189,6 +199,9 @@ func (r *run) settle() {
 	}
 	for _, f := range slices.Concat(r.plan.prune, r.plan.earlier) {
 		stays[f.entry.Ref] = !r.gone[f.entry.Ref]
+	}
+	if r.plan.canary != nil {
+		stays[r.plan.canary.Ref()] = !r.gone[r.plan.canary.Ref()]
 	}
 	for _, e := range state.Inventory {
 		if !seen[e.Ref] && stays[e.Ref] {

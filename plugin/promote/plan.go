@@ -17,6 +17,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/project"
+	"github.com/kubectl-ai/kubectl-ai/plugin/promote/canary"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 )
@@ -53,6 +54,9 @@ type Options struct {
 	// Metrics are waited for when the workloads have started: until the code has
 	// reported each of them, and it meets its threshold. They have one.
 	Metrics []project.Metric
+	// Canary tries the pods of a served workload on a part of the traffic
+	// first; nil: they replace the former ones at once.
+	Canary *CanaryOptions
 	// Rerun runs finished Jobs again under a name of their own.
 	Rerun bool
 	// Timeout bounds the wait for the workloads; 0: none.
@@ -102,7 +106,8 @@ type Plan struct {
 	objects   []*unstructured.Unstructured
 	waited    []*unstructured.Unstructured
 	manifests []byte
-	starts    bool // something may start processes
+	starts    bool           // something may start processes
+	canary    *canary.Canary // what is tried first; nil: nothing
 	prune     []former
 	earlier   []former // runs that have not ended, and give way
 	// formerRuns are all runs of the inventory that the bundle no longer has.
@@ -152,6 +157,9 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	if err := p.findEarlier(ctx, plan); err != nil {
 		return nil, err
 	}
+	if err := p.findCanary(ctx, plan, b); err != nil {
+		return nil, err
+	}
 	check := p.check(plan, b)
 	if plan.Report, err = check.Run(ctx); err != nil {
 		return plan, err
@@ -162,11 +170,17 @@ func (p *Promoter) Plan(ctx context.Context, b Bundle) (plan *Plan, err error) {
 	if err := p.diff(ctx, plan); err != nil {
 		return plan, err
 	}
+	if err := p.rehearseCanary(ctx, plan); err != nil {
+		return plan, err
+	}
 	plan.Report = append(plan.Report, preflight.Drift(drifted(plan))...)
 	formers, err := p.formers(ctx, plan)
 	if err != nil {
 		return plan, err
 	}
+	formers = slices.DeleteFunc(formers, func(f former) bool { // of a run that died; this one removes it
+		return plan.canary != nil && f.entry.Ref == plan.canary.Ref()
+	})
 	for _, f := range formers {
 		if isRun(f.entry.Ref) {
 			plan.formerRuns = append(plan.formerRuns, f.live)

@@ -29,13 +29,13 @@ import (
 
 const servicesNamespace = "services"
 
-// door opens a Service of the test's namespace to this machine, by a port of
+// door opens pods of a namespace to this machine, by a port of
 // the sandbox's nodes, and returns its address.
-func door(t *testing.T, app, port string) string {
+func door(t *testing.T, ns, app, port string) string {
 	t.Helper()
 	name := fmt.Sprintf("door-%s-%s", app, port)
-	apply(t, sandboxName, fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}, spec: {type: NodePort, selector: {app.kubernetes.io/name: %s}, ports: [{port: 80, targetPort: %s}]}}`, name, servicesNamespace, app, port))
-	number := kubectl(t, sandboxName, "get", "service", "-n", servicesNamespace, name, "-o", "jsonpath={.spec.ports[0].nodePort}")
+	apply(t, sandboxName, fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: %s, namespace: %s}, spec: {type: NodePort, selector: {app.kubernetes.io/name: %s}, ports: [{port: 80, targetPort: %s}]}}`, name, ns, app, port))
+	number := kubectl(t, sandboxName, "get", "service", "-n", ns, name, "-o", "jsonpath={.spec.ports[0].nodePort}")
 	out, err := exec.CommandContext(t.Context(), "docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", sandboxName+"-control-plane").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -269,7 +269,7 @@ func take(t *testing.T, c *kgo.Client, into map[string]bool) int {
 }
 
 func testStream(t *testing.T) {
-	at := door(t, "stream", "kafka")
+	at := door(t, servicesNamespace, "stream", "kafka")
 	group := []kgo.Opt{kgo.ConsumerGroup("two"), kgo.ConsumeTopics("thousand"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.HeartbeatInterval(200 * time.Millisecond), kgo.AllowAutoTopicCreation()}
 	producer := kafkaClient(t, at, kgo.DefaultProduceTopic("thousand"), kgo.AllowAutoTopicCreation())
 	first, second := kafkaClient(t, at, group...), kafkaClient(t, at, group...)
@@ -328,7 +328,7 @@ func partitionsOf(c *kgo.Client) (n int) {
 // testBrokerDies kills the broker between two batches: what was in it is gone,
 // as the component says, and clients go on.
 func testBrokerDies(t *testing.T) {
-	at, http := door(t, "stream", "kafka"), "http://"+door(t, "stream", "http")
+	at, http := door(t, servicesNamespace, "stream", "kafka"), "http://"+door(t, servicesNamespace, "stream", "http")
 	producer := kafkaClient(t, at, kgo.DefaultProduceTopic("samples"), kgo.AllowAutoTopicCreation(), kgo.AllowIdempotentProduceCancellation())
 	consumer := kafkaClient(t, at, kgo.ConsumerGroup("going-on"), kgo.ConsumeTopics("samples"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AllowAutoTopicCreation())
 	seen := map[string]bool{}
@@ -391,7 +391,7 @@ func ask(t *testing.T, url, body string, want int) (said string) {
 
 func testStorage(t *testing.T) {
 	c := s3.New(s3.Options{
-		BaseEndpoint: aws.String("http://" + door(t, "storage", "s3")), UsePathStyle: true, Region: "us-east-1",
+		BaseEndpoint: aws.String("http://" + door(t, servicesNamespace, "storage", "s3")), UsePathStyle: true, Region: "us-east-1",
 		Credentials: credentials.NewStaticCredentialsProvider("sandbox", "sandbox-secret", ""),
 	})
 	bucket := aws.String("bucket")
@@ -475,7 +475,7 @@ func route(t *testing.T, spec, condition, reason string) {
 }
 
 func testRoute(t *testing.T) {
-	at := "http://" + door(t, "route", "proxy") + "/"
+	at := "http://" + door(t, servicesNamespace, "route", "proxy") + "/"
 	ask := func() (int, string) {
 		response, err := http.Get(at)
 		if err != nil {
@@ -500,7 +500,7 @@ func testRoute(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	remember(t, servicesNamespace, "route", "after 1,000 requests")
-	response, err := http.Get("http://" + door(t, "route", "http") + "/metrics")
+	response, err := http.Get("http://" + door(t, servicesNamespace, "route", "http") + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

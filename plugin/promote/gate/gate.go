@@ -21,6 +21,7 @@ import (
 // RefusedError says that a gate did not let a promotion pass.
 type RefusedError struct {
 	Wave     int // after which the gates were asked; 0: before all
+	Canary   int // percent of the traffic at which they were; 0: without a canary
 	Evidence []release.Gate
 }
 
@@ -60,6 +61,7 @@ type Keeper struct {
 	Approved []string
 	Ask      func(ctx context.Context, question string) (string, error)
 	Wave     int
+	Canary   int // percent of the traffic
 	Now      func() time.Time
 	// Tell is told of each gate that was asked; nil: nobody is.
 	Tell func(release.Gate)
@@ -73,7 +75,7 @@ func (k *Keeper) Check(ctx context.Context, gates []project.Gate) ([]release.Gat
 	passed := true
 	add := func(found ...release.Gate) {
 		for _, g := range found {
-			g.Wave, g.When = k.Wave, k.Now().UTC().Truncate(time.Second)
+			g.Wave, g.Canary, g.When = k.Wave, k.Canary, k.Now().UTC().Truncate(time.Second)
 			evidence = append(evidence, g)
 			passed = passed && g.Passed
 			if k.Tell != nil {
@@ -119,7 +121,7 @@ func (k *Keeper) Check(ctx context.Context, gates []project.Gate) ([]release.Gat
 		add(found)
 	}
 	if !passed {
-		return evidence, &RefusedError{Wave: k.Wave, Evidence: evidence}
+		return evidence, &RefusedError{Wave: k.Wave, Canary: k.Canary, Evidence: evidence}
 	}
 	return evidence, nil
 }

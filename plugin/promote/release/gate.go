@@ -5,9 +5,10 @@ import "time"
 // Gate is a condition that was asked before something was applied, with the
 // evidence. Its JSON form is stable.
 type Gate struct {
-	Kind   string    `json:"kind"`           // metric, validation, command, signature or approval
-	Name   string    `json:"name"`           // the metric, the command line, the keys, or who has to approve
-	Wave   int       `json:"wave,omitempty"` // after which it was asked; 0: before all
+	Kind   string    `json:"kind"`             // metric, validation, command, signature or approval
+	Name   string    `json:"name"`             // the metric, the command line, the keys, or who has to approve
+	Wave   int       `json:"wave,omitempty"`   // after which it was asked; 0: before all
+	Canary int       `json:"canary,omitempty"` // percent of the traffic at which it was asked; 0: without one
 	Passed bool      `json:"passed"`
 	Detail string    `json:"detail"` // for people: "0.97, at least 0.9 is wanted"
 	When   time.Time `json:"when"`
