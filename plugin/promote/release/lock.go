@@ -232,12 +232,23 @@ func (l *Lock) Release(ctx context.Context) {
 	<-l.done
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releasePatience)
 	defer cancel()
-	uid, version := l.lease.GetUID(), l.lease.GetResourceVersion()
-	preconditions := &metav1.Preconditions{UID: &uid, ResourceVersion: &version}
-	if uid == "" {
-		preconditions = nil
+	for range 3 {
+		uid, version := l.lease.GetUID(), l.lease.GetResourceVersion()
+		preconditions := &metav1.Preconditions{UID: &uid, ResourceVersion: &version}
+		if uid == "" {
+			preconditions = nil
+		}
+		err := l.client.Delete(ctx, l.name, metav1.DeleteOptions{Preconditions: preconditions})
+		if !apierrors.IsConflict(err) {
+			return
+		}
+		// The renewal that was cut off may have been written all the same.
+		found, err := l.client.Get(ctx, l.name, metav1.GetOptions{})
+		if err != nil || deref(specOf(found).HolderIdentity) != l.id {
+			return
+		}
+		l.lease = found
 	}
-	_ = l.client.Delete(ctx, l.name, metav1.DeleteOptions{Preconditions: preconditions})
 }
 
 // Held returns who holds the project's lock, as the Lease says; nil when

@@ -163,3 +163,27 @@ func TestARunThatCannotRenewStopsBeforeAnotherMayTakeOver(t *testing.T) {
 		lock.Release(t.Context())
 	})
 }
+
+// A renewal that was cut off may have been written: the Lease has another
+// version then than the one that is known.
+func TestALockIsGivenBackAfterARenewalThatNobodyHeardOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, client := newStore(t)
+		_, lock, err := s.Lock(t.Context(), alice, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := false
+		client.PrependReactor("delete", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if refused {
+				return false, nil, nil
+			}
+			refused = true
+			return true, nil, apierrors.NewConflict(leases.GroupResource(), "kubectl-ai-digits", errors.New("another version"))
+		})
+		lock.Release(t.Context())
+		if left := lease(t, s); left != nil || !refused {
+			t.Errorf("refused: %t; a lease is left: %v", refused, left)
+		}
+	})
+}
