@@ -69,6 +69,11 @@ func (t *tty) take() error {
 func (t *tty) release() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.give()
+}
+
+// give gives the terminal back; the caller holds the mutex.
+func (t *tty) give() {
 	if t.taken && t.ours() {
 		_ = unix.IoctlSetTermios(t.fd, setTermios, &t.saved)
 	}
@@ -77,10 +82,10 @@ func (t *tty) release() {
 
 // restore gives the terminal back for good.
 func (t *tty) restore() {
-	t.release()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed = true
+	t.give()
+	t.closed = true // no take comes between
 }
 
 // serve reads keys until the line is closed, and follows the terminal's size
@@ -102,6 +107,9 @@ func (t *tty) serve(l *Line) {
 		case <-resized:
 			l.redraw()
 		case <-stopped:
+			if session, err := unix.Getsid(0); err == nil && session == os.Getpid() {
+				continue // no shell is there that could continue us
+			}
 			l.without(func() {
 				t.release()
 				// It goes on for a moment after the signal to itself: nothing
