@@ -22,6 +22,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/command"
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+	"github.com/kubectl-ai/kubectl-ai/plugin/term/status"
 )
 
 // version is set by the linker for releases.
@@ -37,8 +38,15 @@ func main() {
 		// is to leave the cluster clean, and not to die of a closed pipe.
 		signal.Ignore(syscall.SIGPIPE)
 		cancel(explain.Interrupted)
-		<-signals // the second one does not wait for any cleaning
-		os.Exit(explain.ExitInterrupted)
+		for first := time.Now(); ; {
+			<-signals
+			// The same one may come twice: from the terminal, and from a program
+			// that passes it on. A second one does not wait for any cleaning.
+			if time.Since(first) > impatient {
+				status.Abandon()
+				os.Exit(explain.ExitInterrupted)
+			}
+		}
 	}()
 
 	// client-go reports every stream that we close; errors that matter come
@@ -59,6 +67,9 @@ func main() {
 	}
 	os.Exit(explain.Print(streams.Voice(), err, command.WantsJSON(cmd)))
 }
+
+// impatient is how long after the first signal another one is of its own.
+const impatient = 500 * time.Millisecond
 
 // completionTime is how long the shell waits for names of what is on a
 // cluster. A person who pressed TAB has given up by then.

@@ -59,9 +59,21 @@ func Open(in, out *os.File, plain bool) (*Line, error) {
 	if l.tty, err = openTTY(in); err != nil {
 		return nil, err
 	}
+	open.Store(l, nil)
 	l.stopped.Go(l.draws)
 	l.stopped.Go(func() { l.tty.serve(l) })
 	return l, nil
+}
+
+// open are the lines that hold a terminal.
+var open sync.Map
+
+// Abandon gives all terminals back, for a process that ends at once.
+func Abandon() {
+	open.Range(func(l, _ any) bool {
+		l.(*Line).tty.restore()
+		return true
+	})
 }
 
 // Keys delivers keys that were pressed, one byte each. What came in one piece,
@@ -85,6 +97,7 @@ func (l *Line) Close() {
 		l.room.Broadcast()
 		l.mu.Unlock()
 		l.tty.restore()
+		open.Delete(l)
 		close(l.stop)
 		_ = l.draw()
 	})
