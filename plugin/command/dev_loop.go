@@ -228,7 +228,7 @@ func (l *loop) pod(ctx context.Context, e observe.Event) {
 		}
 		l.gang.Add(ctx, rank)
 		go func() {
-			if err := observe.Follow(ctx, l.t.client, l.t.namespace, e.Rank, l.lines); err != nil && ctx.Err() == nil {
+			if err := observe.Follow(ctx, l.t.client, l.t.namespace, e.Rank, e.ContainerID(), l.lines); err != nil && ctx.Err() == nil {
 				l.f.Streams.Talk("%v", err)
 			}
 		}()

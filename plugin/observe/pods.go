@@ -43,6 +43,16 @@ type Event struct {
 	Trouble string
 }
 
+// ContainerID is that of the run of the container that the event is about.
+func (e Event) ContainerID() string {
+	for _, s := range e.Pod.Status.ContainerStatuses {
+		if s.Name == e.Rank.Container {
+			return s.ContainerID
+		}
+	}
+	return ""
+}
+
 // Selection says which pods to watch and how to read the containers that
 // matter from their annotation.
 type Selection struct {
