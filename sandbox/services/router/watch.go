@@ -99,13 +99,21 @@ func (w *Watcher) Run(ctx context.Context) error {
 // the same, and links the typed client of every API group with it.
 func (w *Watcher) informer(resource schema.GroupVersionResource) cache.SharedInformer {
 	client := w.Client.Resource(resource).Namespace(w.Namespace)
-	return cache.NewSharedInformer(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+	return cache.NewSharedInformer(listed{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			return client.List(ctx, o)
 		},
 		WatchFuncWithContext: client.Watch,
-	}, w.Client), &unstructured.Unstructured{}, 0)
+	}}, &unstructured.Unstructured{}, 0)
 }
+
+// listed begins with a list. A list that is streamed by a watch (KEP-3157) is
+// tried again after up to 30 s where connections are refused, and client-go
+// does not end that pause with the context: the pod would be killed first.
+type listed struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is how client-go asks.
+func (listed) IsWatchListSemanticsUnSupported() bool { return true }
 
 // update makes a table of what is there, serves it and writes the statuses.
 func (w *Watcher) update(ctx context.Context, stores map[schema.GroupVersionResource]cache.Store) error {
