@@ -4,10 +4,15 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 	"github.com/kubectl-ai/kubectl-ai/plugin/run/mlflow"
 )
+
+// exportPatience is how long a server may take with a run: others wait behind
+// it to be let go. Chosen.
+const exportPatience = 30 * time.Second
 
 // export writes a run that ended to MLflow where MLFLOW_TRACKING_URI says so,
 // once. That the server does not take it changes nothing of the run: the next
@@ -26,7 +31,9 @@ func (r *runSet) export(ctx context.Context, record run.Record) run.Record {
 		URI: uri, Experiment: cmp.Or(os.Getenv("MLFLOW_EXPERIMENT_NAME"), record.Project), Token: os.Getenv("MLFLOW_TRACKING_TOKEN"),
 		Username: os.Getenv("MLFLOW_TRACKING_USERNAME"), Password: os.Getenv("MLFLOW_TRACKING_PASSWORD"),
 	}
-	id, err := server.Export(ctx, record)
+	exporting, cancel := context.WithTimeout(ctx, exportPatience)
+	defer cancel()
+	id, err := server.Export(exporting, record)
 	if err == nil {
 		var written run.Record
 		if written, err = r.store.Update(ctx, record.ID, func(record *run.Record) error { record.Exported = id; return nil }); err == nil {

@@ -130,7 +130,9 @@ func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
 	w := &watcher{runSet: r, id: id, toldOf: map[apply.Phase]bool{}}
 	w.follower = &logs.Follower{Open: logs.Pods{Client: r.client, Namespace: r.namespace}, Heard: w.hear}
 	record, err := w.run(ctx)
-	if ctx.Err() != nil {
+	if ended := err == nil && record.Done(); ctx.Err() != nil && ended {
+		ctx = context.WithoutCancel(ctx) // it ended just in time
+	} else if ctx.Err() != nil {
 		if errors.Is(context.Cause(ctx), context.DeadlineExceeded) && record.ID != "" {
 			unfinished := &run.UnfinishedError{Record: record}
 			unfinished.Cause, unfinished.Next = r.because(ctx, record)

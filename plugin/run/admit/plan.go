@@ -63,7 +63,7 @@ func Decide(s Seen) []Decision {
 			if g.Pods <= 0 {
 				continue
 			}
-			late := hopeless(job, s.Now)
+			late := hopeless(job, s.Now) && lacking(job, s.Pods)
 			if late && ranks(job) > 1 {
 				out = append(out, Decision{Job: job, Back: true, Why: fmt.Sprintf("%d of its ranks found no node, and the others gave theirs back%s", g.Pods, room.Short(before, s.Pods, g, g.Pods))})
 				continue
@@ -140,6 +140,15 @@ func bound(job *batchv1.Job, pods []corev1.Pod) (n int) {
 		}
 	}
 	return n
+}
+
+// lacking says whether a rank is without a node, or without a pod. Where none
+// is, ranks that are not among the pods have ended a moment ago, and the Job's
+// status does not count them yet.
+func lacking(job *batchv1.Job, pods []corev1.Pod) bool {
+	return job.Status.Active < ranks(job) || slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+		return p.Namespace == job.Namespace && p.Labels[run.IDLabel] == job.Labels[run.IDLabel] && p.Spec.NodeName == ""
+	})
 }
 
 // hopeless says whether a gang that never had all its nodes has waited too

@@ -63,6 +63,7 @@ func TestDecide(t *testing.T) {
 		return func(j *batchv1.Job) { t := metav1.NewTime(now.Add(-d)); j.Status.StartTime = &t }
 	}
 	failed := func(j *batchv1.Job) { j.Status.Failed = 1 }
+	active := func(j *batchv1.Job) { j.Status.Active = 3 }
 	queued := func(j *batchv1.Job) { j.Labels[run.QueueLabel] = "gpus" }
 	done := func(j *batchv1.Job) {
 		j.Status.Conditions = []batchv1.JobCondition{{Type: batchv1.JobComplete, Status: corev1.ConditionTrue}}
@@ -91,6 +92,7 @@ func TestDecide(t *testing.T) {
 		{"who holds it is named", []batchv1.Job{job("b", 4, 2, true)}, podsOf(a, 3, "n0")[:1], nil, []string{"b waits for room: 3 of 4 ranks with 1 nvidia.com/gpu each find a place (free: 3 nvidia.com/gpu on 2 nodes, 1 short; held by ns/train-a-0 (1))"}},
 		{"a gang that somebody else half displaced gives its nodes back", []batchv1.Job{job("a", 3, 1, false, since(time.Minute))}, podsOf(a, 2, "n0"), nil, []string{"a back 1 of its ranks found no node"}},
 		{"one that ran before and lost a rank does not", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), failed)}, podsOf(a, 2, "n0"), nil, nil},
+		{"nor one whose ranks ended a moment ago, which its status does not count yet", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), active)}, podsOf(a, 1, "n0"), nil, nil},
 		{"a lone rank that fits nowhere is left to the scheduler, and holds up nobody", []batchv1.Job{job("a", 1, 1, false, since(time.Minute)), job("b", 2, 2, true)}, nil, nil, []string{"b go"}},
 		{"quota", []batchv1.Job{job("a", 2, 1, true)}, nil, quota("1"), []string{"a waits for quota: ResourceQuota q"}},
 		{"Kueue lets its own go", []batchv1.Job{job("a", 1, 1, true, queued)}, nil, nil, nil},
