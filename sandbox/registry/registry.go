@@ -157,6 +157,9 @@ func (m *Manager) create(ctx context.Context, e Endpoint) error {
 		"--volume", e.volume()+":/data",
 		tag)
 	if _, err := m.Engine.Finish(ctx, args...); err != nil {
+		if there, lookErr := m.container(ctx, e); lookErr == nil && there != nil && there.Running {
+			return nil // another sandbox made it a moment before
+		}
 		return errors.Join(m.startError(err, e), m.Remove(context.WithoutCancel(ctx), e))
 	}
 	return nil

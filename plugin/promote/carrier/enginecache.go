@@ -111,10 +111,17 @@ func (r *Resolver) save(ctx context.Context, image, dir string) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if _, err := openLayout(dir); err == nil {
+		return nil // another promotion was quicker, and may be reading it
+	}
 	if err := os.RemoveAll(dir); err != nil { // what openLayout found wanting
 		return err
 	}
-	return os.Rename(filepath.Join(work, "layout"), dir)
+	err = os.Rename(filepath.Join(work, "layout"), dir)
+	if _, openErr := openLayout(dir); openErr == nil {
+		return nil
+	}
+	return err
 }
 
 func (r *Resolver) export(ctx context.Context, image, archive string) (err error) {
