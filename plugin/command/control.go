@@ -65,6 +65,7 @@ func serveControl(ctx context.Context, path string, answer func(context.Context,
 		requests.Go(func() {
 			defer func() { _ = conn.Close() }()
 			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+			defer context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Now()) })() // the answer still goes out
 			var request controlRequest
 			if json.NewDecoder(conn).Decode(&request) == nil {
 				_ = json.NewEncoder(conn).Encode(answer(ctx, request))

@@ -142,6 +142,7 @@ func (d *Demo) read(ctx context.Context, into any, args ...string) error {
 	var out, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, d.Program, append(args, "-o", "json")...)
 	cmd.Stdout, cmd.Stderr = &out, &said
+	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("kubectl ai %s: %w\n%s", args[0], err, said.Bytes())
 	}

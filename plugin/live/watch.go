@@ -107,7 +107,9 @@ func (w *Watcher) Run(ctx context.Context, send func(State) error) error {
 	var followers sync.WaitGroup
 	group.Go(func() error { return w.watch(ctx) })
 	group.Go(func() error {
+		ctx, stop := context.WithCancel(ctx)
 		defer followers.Wait()
+		defer stop() // an error ends them too
 		return w.follow(ctx, &followers, ready)
 	})
 	if w.GPUs != nil {

@@ -108,11 +108,29 @@ func (m *Manager) startContainers(ctx context.Context, c Cluster) error {
 	return nil
 }
 
+// kindKubeconfig asks kind, which knows no context.
+func (m *Manager) kindKubeconfig(ctx context.Context, name string) (string, error) {
+	type answer struct {
+		content string
+		err     error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		content, err := kind.NewProvider(m.kindProvider()).KubeConfig(name, false)
+		answered <- answer{content, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.content, a.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
 // renewContext writes the context anew: the user may have removed it, or the
 // engine given the API server another port.
 func (m *Manager) renewContext(ctx context.Context, name string, switchContext bool) error {
-	provider := kind.NewProvider(m.kindProvider())
-	content, err := provider.KubeConfig(name, false)
+	content, err := m.kindKubeconfig(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read the kubeconfig of %q: %w", name, err)
 	}

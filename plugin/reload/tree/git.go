@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // settings are what git's configuration says about ignoring.
@@ -39,9 +40,10 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd.Env = append(cmd.Env, "LC_ALL=C")
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
+	cmd.WaitDelay = time.Second // a daemon that git started may keep the pipes
 	err := cmd.Run()
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, exec.ErrWaitDelay): // it ended well
 		return out.String(), nil
 	case errors.Is(err, exec.ErrNotFound):
 		return "", errNoGit
