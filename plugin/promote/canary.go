@@ -177,17 +177,18 @@ func (t *trial) step(ctx context.Context, step CanaryStep) error {
 	deployment, pods := t.Scaled(step.Weight, now)
 	t.there = true
 	t.Reporter.Start(fmt.Sprintf("Canary at %d %%: %d of %s", step.Weight, pods, t.Ref().Short()))
-	err := t.put(ctx, deployment)
+	changed, err := t.put(ctx, deployment)
 	t.Reporter.End(err)
+	if err == nil && changed {
+		err = t.well(ctx, deployment, 0)
+	}
 	if err != nil {
 		return err
 	}
-	if err := t.well(ctx, deployment, 0); err != nil {
+	if _, err := t.put(ctx, t.Weighted(step.Weight)); err != nil {
 		return err
 	}
-	if err := t.put(ctx, t.Weighted(step.Weight)); err != nil {
-		return err
-	}
+	t.Reporter.Note("%s has %d %% of the traffic of HTTPRoute/%s", t.Ref().Short(), step.Weight, t.Route.GetName())
 	if step.Soak > 0 {
 		if err := t.well(ctx, deployment, step.Soak); err != nil {
 			return err
@@ -216,18 +217,19 @@ func (t *trial) well(ctx context.Context, deployment *unstructured.Unstructured,
 	return t.Cluster.Wait(ctx, []*unstructured.Unstructured{deployment}, o, t.Reporter)
 }
 
-// put applies an object, whatever the plan knew of it.
-func (t *trial) put(ctx context.Context, obj *unstructured.Unstructured) error {
+// put applies an object, whatever the plan knew of it, and says whether that
+// changed it.
+func (t *trial) put(ctx context.Context, obj *unstructured.Unstructured) (changed bool, err error) {
 	o := t.options(t.plan.state)
 	changes, err := t.Cluster.Diff(ctx, []*unstructured.Unstructured{obj}, o)
 	if err != nil {
-		return err
+		return false, err
 	}
 	done, err := t.Cluster.Apply(ctx, changes, o, nil)
 	for ref, receipt := range done {
 		t.receipts[ref] = receipt
 	}
-	return err
+	return changes.Writes(), err
 }
 
 // end gives the traffic to the pods that the route among the objects says, and
@@ -241,7 +243,7 @@ func (t *trial) end(ctx context.Context, objects []*unstructured.Unstructured) e
 	var err error
 	for _, obj := range objects {
 		if apply.RefOf(obj) == route && err == nil {
-			err = t.put(ctx, obj)
+			_, err = t.put(ctx, obj)
 		}
 	}
 	if err == nil {
