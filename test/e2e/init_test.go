@@ -64,7 +64,7 @@ func TestInitOnProjectsOfEveryShape(t *testing.T) {
 				must(t, "render", dir, "-e", environment)
 			}
 			ns := "init-project-" + c.shape
-			dev := []string{"dev", dir, "--once", "-n", ns, "--context", "kind-" + sandboxName, "--timeout", "90s"}
+			dev := []string{"dev", dir, "--once", "-n", ns, "--context", "kind-" + sandboxName, "--timeout", "4m"}
 			if len(c.missing) > 0 {
 				image := c.shape + ":1"
 				forget(image) // of a run before

@@ -418,7 +418,7 @@ spec:
 		must(t, append([]string{"promote", "--unproven"}, to...)...)
 		kubectl(t, productionName, "delete", "-n", old, "widgets."+ns+".example.org", "theirs")
 		must(t, append([]string{"uninstall", "--delete-data", "all"}, to...)...)
-		eventually(t, time.Minute, func() error { // the volume goes after its claim
+		eventually(t, 3*time.Minute, func() error { // the volume goes after its claim
 			after := everything()
 			for line := range after {
 				if !before[line] {

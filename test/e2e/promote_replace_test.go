@@ -54,7 +54,7 @@ func TestPromoteReplacesEarlierRuns(t *testing.T) {
 	// Room for one run, so that the next one has a place only when the earlier
 	// one has given way.
 	apply(t, productionName, "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: one, namespace: "+ns+"}\nspec: {hard: {pods: \"1\"}}\n")
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if used := kubectl(t, productionName, "get", "resourcequota", "one", "-n", ns, "-o", "jsonpath={.status.used.pods}"); used != "0" {
 			return fmt.Errorf("used are %q", used)
 		}

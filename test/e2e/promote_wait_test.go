@@ -270,7 +270,7 @@ while True:
 
 	save(t, filepath.Join(dir, "src/train.py"), report("0.5"))
 	d.next(1, time.Minute)
-	eventually(t, 10*time.Second, func() error { // the line is on its way to the log
+	eventually(t, time.Minute, func() error { // the line is on its way to the log
 		if r := promote("--approve-by", "ann"); r.code != 5 || !strings.Contains(r.stderr, "gate metric accuracy: 0.5; at least 0.9") {
 			return fmt.Errorf("exit %d: %s", r.code, r.stderr)
 		}
@@ -278,7 +278,7 @@ while True:
 	})
 	save(t, filepath.Join(dir, "src/train.py"), report("float('nan')"))
 	d.next(1, time.Minute)
-	eventually(t, 10*time.Second, func() error {
+	eventually(t, time.Minute, func() error {
 		if r := promote("--approve-by", "ann"); r.code != 5 || !strings.Contains(r.stderr, "gate metric accuracy: NaN") {
 			return fmt.Errorf("exit %d: %s", r.code, r.stderr)
 		}

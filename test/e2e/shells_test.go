@@ -77,7 +77,7 @@ func TestCompletionInShells(t *testing.T) {
 			cmd := exec.Command(program, s.args...)
 			cmd.Dir, cmd.Env = home, env
 			shell := onTerminal(t, 150, 24, cmd)
-			shell.status("$", 20*time.Second)
+			shell.status("$", time.Minute)
 			where := " --context kind-" + sandboxName + " -n " + ns
 			for _, c := range []struct{ typed, want string }{
 				{"kubectl-ai sand", "kubectl-ai sandbox"},
@@ -89,9 +89,9 @@ func TestCompletionInShells(t *testing.T) {
 				{"kubectl ai why" + where + " shells-p", "kubectl ai why" + where + " " + pod},
 			} {
 				shell.press("\x15" + c.typed) // on an empty line
-				shell.status("$ "+c.typed, 10*time.Second)
+				shell.status("$ "+c.typed, 30*time.Second)
 				shell.press("\t")
-				shell.status("$ "+c.want, 20*time.Second)
+				shell.status("$ "+c.want, time.Minute)
 			}
 		})
 	}

@@ -122,7 +122,7 @@ func (d *terminal) status(want string, within time.Duration) (row string) {
 // above waits until some row on the screen holds a text.
 func (d *terminal) above(want string) {
 	d.t.Helper()
-	eventually(d.t, 20*time.Second, func() error {
+	eventually(d.t, time.Minute, func() error {
 		if !strings.Contains(strings.Join(d.rows(), "\n"), want) {
 			return fmt.Errorf("no row holds %q", want)
 		}
@@ -164,7 +164,7 @@ func (d *terminal) detached() {
 	case <-time.After(20 * time.Second):
 		d.t.Fatalf("dev did not end:\n%s", d.stacks())
 	}
-	d.status("detached: the workload runs on", 5*time.Second)
+	d.status("detached: the workload runs on", 30*time.Second)
 	for _, row := range d.rows() {
 		if strings.Contains(row, "? keys") {
 			d.t.Errorf("the status line is still there: %q", row)
@@ -187,16 +187,16 @@ func TestDevOnATerminal(t *testing.T) {
 	before := identity(t, sandboxName, ns)
 
 	d.press("r")
-	d.status("following · 2/2 ranks · gen 2 · "+first, 20*time.Second)
+	d.status("following · 2/2 ranks · gen 2 · "+first, time.Minute)
 
 	d.press("p")
-	d.status("paused · 2/2 ranks · gen 2", 5*time.Second)
+	d.status("paused · 2/2 ranks · gen 2", 30*time.Second)
 	save(t, filepath.Join(dir, "src/generation.txt"), "generation 1\n")
-	d.status("paused, 1 file changed · 2/2 ranks · gen 2", 10*time.Second)
+	d.status("paused, 1 file changed · 2/2 ranks · gen 2", 30*time.Second)
 	save(t, filepath.Join(dir, "src/more.txt"), "more\n")
-	d.status("paused, 2 files changed · 2/2 ranks · gen 2", 10*time.Second)
+	d.status("paused, 2 files changed · 2/2 ranks · gen 2", 30*time.Second)
 	d.press("p")
-	d.status(fmt.Sprintf("following · 2/2 ranks · gen 3 · %s · verified ", short()), 20*time.Second)
+	d.status(fmt.Sprintf("following · 2/2 ranks · gen 3 · %s · verified ", short()), time.Minute)
 	d.above("[rank 0] generation 1 0")
 
 	d.press("v")
@@ -209,7 +209,7 @@ func TestDevOnATerminal(t *testing.T) {
 	})
 
 	d.press("b")
-	d.status("following · 2/2 ranks · gen 4 · "+first, 20*time.Second)
+	d.status("following · 2/2 ranks · gen 4 · "+first, time.Minute)
 	d.press("?")
 	d.above("q  detach, as Ctrl-C does; the workload runs on")
 	d.press("q")
