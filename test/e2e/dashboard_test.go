@@ -20,8 +20,8 @@ import (
 // training reports a loss that falls, for as long as the test needs.
 const training = `import json, math, os, time
 factor = 1
-for step in range(1, int(os.environ.get("STEPS", "400"))):
-    print(json.dumps({"metrics": [{"name": "loss", "value": round(factor * math.exp(-step / 40), 4)}], "progressPercentage": step / 4}), flush=True)
+for step in range(1, int(os.environ.get("STEPS", "1200"))):
+    print(json.dumps({"metrics": [{"name": "loss", "value": round(factor * math.exp(-step / 40), 4)}], "progressPercentage": step / 12}), flush=True)
     time.sleep(0.25)
 raise SystemExit(3)
 `
@@ -104,7 +104,7 @@ func TestTheDashboardShowsWhatHappensInTheCluster(t *testing.T) {
 	p.Until(fmt.Sprintf(`document.querySelectorAll("#run-%s-body .ranks tbody tr").length === 2`, id))
 
 	// status -w tells the same in a terminal, and how the run ended.
-	if r := ai(t, "status", "-w", dir, "--run", id, "--timeout", "3s"); r.code != 124 || !strings.Contains(r.stdout, "run "+id+": Running") || !strings.Contains(r.stdout, "loss ") {
+	if r := ai(t, "status", "-w", dir, "--run", id, "--timeout", "15s"); r.code != 124 || !strings.Contains(r.stdout, "run "+id+": Running") || !strings.Contains(r.stdout, "loss ") {
 		t.Errorf("exit %d, want 124\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	failing := strings.TrimPrefix(strings.TrimSpace(must(t, "run", dir, "--ranks", "2", "--set", "STEPS=3", "-o", "name").stdout), "run/")
@@ -126,7 +126,7 @@ func TestTheDashboardShowsWhatHappensInTheCluster(t *testing.T) {
 
 	// A save is a generation whose difference opens.
 	d := startDev(t, dir)
-	d.next(2, time.Minute)
+	d.next(2, 3*time.Minute)
 	save(t, source, strings.Replace(training, "factor = 1", "factor = 2", 1))
 	d.next(2, time.Minute)
 	p.Until(`document.querySelectorAll("#generation-list details").length >= 2`)

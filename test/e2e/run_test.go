@@ -294,7 +294,7 @@ func TestAFailedRunIsExplained(t *testing.T) {
 
 func TestCtrlCDetachesAndTheRecordIsCompletedLater(t *testing.T) {
 	dir := runBundle(t, "run-detach")
-	cmd := exec.Command(plugin, "run", dir, "--set", "SECONDS=4", "--wait")
+	cmd := exec.Command(plugin, "run", dir, "--set", "SECONDS=20", "--wait")
 	out := &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
