@@ -32,7 +32,7 @@ nodes:
 - role: worker
   labels: {tier: gpu}
 - role: control-plane
-  extraPortMappings: [{containerPort: 30080, hostPort: 38080, listenAddress: 127.0.0.1}]
+  extraPortMappings: [{containerPort: 30080, hostPort: 30380, listenAddress: 127.0.0.1}]
   extraMounts: [{hostPath: ` + data + `, containerPath: /data, readOnly: true}]
 `
 	if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
@@ -44,7 +44,7 @@ nodes:
 	}
 	for _, c := range []struct{ what, got, want string }{
 		{"mount", docker(t, "exec", name+"-control-plane", "cat", "/data/hello"), "from this machine"},
-		{"port", docker(t, "port", name+"-control-plane", "30080/tcp"), "127.0.0.1:38080"},
+		{"port", docker(t, "port", name+"-control-plane", "30080/tcp"), "127.0.0.1:30380"},
 		{"patch", docker(t, "exec", name+"-worker", "grep", "nodeStatusUpdateFrequency", "/var/lib/kubelet/config.yaml"), "nodeStatusUpdateFrequency: 3s"},
 	} {
 		if c.got != c.want {
