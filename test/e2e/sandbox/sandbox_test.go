@@ -269,7 +269,11 @@ func TestInterrupted(t *testing.T) {
 				t.Errorf("exit %d\n%s%s", code, said.String(), rest)
 			}
 			<-time.After(time.Second) // an engine may finish what its killed client asked for
-			if left := m.left(); left != "" {
+			left := m.left()
+			for deadline := time.Now().Add(10 * time.Second); left != "" && time.Now().Before(deadline); left = m.left() {
+				<-time.After(100 * time.Millisecond) // or is at the end of a removal
+			}
+			if left != "" {
 				t.Errorf("left behind: %s", left)
 				docker(t, append([]string{"rm", "-f", "-v"}, strings.Fields(docker(t, "ps", "-aq", "--filter", "label=io.x-k8s.kind.cluster="+name))...)...)
 			}
