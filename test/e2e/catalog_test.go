@@ -286,9 +286,12 @@ func TestProductionFormsAreTakenStrictly(t *testing.T) {
 		install(t, productionName, wanted)
 	}
 	if brought["jobset.x-k8s.io/JobSet"] {
-		if train := formsOf(); train.Standing.State != "absent" || train.Standing.Variant != "production-jobset" {
-			t.Errorf("with its operator train is %+v", train.Standing)
-		}
+		eventually(t, 30*time.Second, func() error { // established is not yet served
+			if train := formsOf(); train.Standing.State != "absent" || train.Standing.Variant != "production-jobset" {
+				return fmt.Errorf("with its operator train is %+v", train.Standing)
+			}
+			return nil
+		})
 		// A field that nobody knows: the server has to say so.
 		wrong := filepath.Join(dir, "wrong")
 		formed(t, wrong, ns, "train", "production-jobset")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Code that goes as a ConfigMap needs no registry, and arrives whole: folders,
@@ -42,9 +43,12 @@ func TestPromoteAsAConfigMap(t *testing.T) {
 		if got := digestIn(t, productionName, ns, pod, "/app/..data/"); got != want {
 			t.Errorf("rank %s holds %s, the laptop %s:\n%s", rank, got, want, kubectl(t, productionName, "exec", "-n", ns, pod, "--", "ls", "-lR", "/app/..data/"))
 		}
-		if log := kubectl(t, productionName, "logs", "-n", ns, pod); !strings.Contains(log, "width 128\ngeneration 0 "+rank) {
-			t.Errorf("rank %s says %s", rank, log)
-		}
+		eventually(t, 30*time.Second, func() error {
+			if log := kubectl(t, productionName, "logs", "-n", ns, pod); !strings.Contains(log, "width 128\ngeneration 0 "+rank) {
+				return fmt.Errorf("rank %s says %s", rank, log)
+			}
+			return nil
+		})
 	}
 
 	versions := func() string {

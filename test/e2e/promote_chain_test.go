@@ -168,9 +168,12 @@ func TestTheChainFromLaptopToProduction(t *testing.T) {
 					if got := digestFromNode(t, productionName+"-control-plane", at, pod, "/app"); got != want {
 						t.Errorf("%s holds %s, the laptop %s", pod, got, want)
 					}
-					if log := kubectl(t, productionName, "logs", "-n", at, pod); !strings.Contains(log, "runs "+want) {
-						t.Errorf("%s says %q", pod, log)
-					}
+					eventually(t, 30*time.Second, func() error {
+						if log := kubectl(t, productionName, "logs", "-n", at, pod); !strings.Contains(log, "runs "+want) {
+							return fmt.Errorf("%s says %q", pod, log)
+						}
+						return nil
+					})
 				}
 				r := must(t, "verify", dir, "--to", format)
 				if !strings.Contains(r.stdout, want) || strings.Contains(r.stdout, "differs") {

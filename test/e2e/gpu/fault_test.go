@@ -99,7 +99,13 @@ func TestAFaultReachesTheCluster(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(3 * time.Second) // and shows it in the metrics
+	held := regexp.MustCompile(`DCGM_FI_DEV_XID_ERRORS\{[^}]*pod="holder"\}`)
+	eventually(t, func() error { // and shows it in the metrics
+		if page := inNode(t, "curl", "-sf", "http://127.0.0.1:9400/metrics"); len(held.FindAllString(page, -1)) != 8 {
+			return fmt.Errorf("the metrics tell:\n%s", page)
+		}
+		return nil
+	})
 	want := []offer{{8, 8}}
 	var failed, healed, unhealthy, commands []time.Duration
 	for i := range rounds() {
