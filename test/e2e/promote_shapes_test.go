@@ -44,11 +44,17 @@ func TestPromoteBundlesOfManyShapes(t *testing.T) {
 	// What earlier tests left behind has to be gone, or it would go meanwhile.
 	var before []string
 	eventually(t, 3*time.Minute, func() error {
-		if going := kubectl(t, productionName, "get", "namespaces", "-o", `jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.metadata.name} {end}`); strings.TrimSpace(going) != "" {
-			return fmt.Errorf("namespaces %s are being deleted", going)
+		going, err := tryKubectl(t.Context(), productionName, "", "get", "namespaces,crds", "-o", `jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.kind}/{.metadata.name} {end}`)
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, going)
+		}
+		if strings.TrimSpace(going) != "" {
+			return fmt.Errorf("%s are being deleted", going)
 		}
 		last := before
-		before = everything(t)
+		if before, err = everything(t); err != nil {
+			return err
+		}
 		if d := gocmp.Diff(last, before); d != "" {
 			return fmt.Errorf("the cluster changes by itself:\n%s", d)
 		}
@@ -64,7 +70,11 @@ func TestPromoteBundlesOfManyShapes(t *testing.T) {
 	})
 	// Pods and what provisioners keep for a claim go a moment after it.
 	eventually(t, 2*time.Minute, func() error {
-		if d := gocmp.Diff(before, everything(t)); d != "" {
+		after, err := everything(t)
+		if err != nil {
+			return err
+		}
+		if d := gocmp.Diff(before, after); d != "" {
 			return fmt.Errorf("the cluster is not as it was (-before +after):\n%s", d)
 		}
 		return nil
@@ -205,17 +215,23 @@ func members(t *testing.T, project string) []map[string]any {
 }
 
 // everything names all objects of the production cluster but those that come
-// and go by themselves.
-func everything(t *testing.T) []string {
+// and go by themselves. A kind that goes away meanwhile fails the list.
+func everything(t *testing.T) ([]string, error) {
 	t.Helper()
-	listed := strings.Fields(kubectl(t, productionName, "api-resources", "--verbs=list", "-o", "name"))
-	listed = slices.DeleteFunc(listed, func(r string) bool {
+	kinds, err := tryKubectl(t.Context(), productionName, "", "api-resources", "--verbs=list", "-o", "name")
+	if err != nil {
+		return nil, fmt.Errorf("list the kinds: %w: %s", err, kinds)
+	}
+	listed := slices.DeleteFunc(strings.Fields(kinds), func(r string) bool {
 		name, group, _ := strings.Cut(r, ".")
 		return name == "events" || name == "leases" || name == "endpoints" || group == "metrics.k8s.io"
 	})
-	out := kubectl(t, productionName, "get", strings.Join(listed, ","), "-A", "--ignore-not-found", "-o",
+	out, err := tryKubectl(t.Context(), productionName, "", "get", strings.Join(listed, ","), "-A", "--ignore-not-found", "-o",
 		`jsonpath={range .items[*]}{.kind}{" "}{.metadata.namespace}{"/"}{.metadata.name}{"\n"}{end}`)
+	if err != nil {
+		return nil, fmt.Errorf("list all objects: %w: %.2000s", err, out)
+	}
 	names := strings.Split(strings.TrimSpace(out), "\n")
 	slices.Sort(names)
-	return slices.Compact(names)
+	return slices.Compact(names), nil
 }
