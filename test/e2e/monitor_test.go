@@ -305,9 +305,7 @@ func TestMonitor(t *testing.T) {
 			}
 			return nil
 		})
-		kubectl(t, sandboxName, "wait", "-n", ns, "--for=condition=Complete", "--timeout=60s", jobs()[0])
-		// The alert still fires. Prometheus sends it again every minute; here it
-		// is sent at once.
+		// The alert as it fires: it may have stopped when the Job ends.
 		var firing struct {
 			Alerts []struct {
 				Labels   map[string]string `json:"labels"`
@@ -317,6 +315,8 @@ func TestMonitor(t *testing.T) {
 		if err := prometheus(t, ns, "alerts", &firing); err != nil {
 			t.Fatal(err)
 		}
+		kubectl(t, sandboxName, "wait", "-n", ns, "--for=condition=Complete", "--timeout=60s", jobs()[0])
+		// Prometheus sends it again every minute; here it is sent at once.
 		var again []map[string]any
 		for _, a := range firing.Alerts {
 			again = append(again, map[string]any{"labels": a.Labels, "startsAt": a.ActiveAt})
