@@ -337,6 +337,7 @@ func loseARank(t *testing.T, ns string) {
 		return nil
 	})
 	apply(t, sandboxName, "{apiVersion: v1, kind: ResourceQuota, metadata: {name: team, namespace: "+ns+"}, spec: {hard: {pods: '1'}}}")
+	waitForQuota(t, ns)
 	kubectl(t, sandboxName, "delete", "pod", "-n", ns, "-l", "batch.kubernetes.io/job-completion-index=1", "--wait=false")
 }
 
@@ -365,6 +366,9 @@ func TestFailuresOfRuns(t *testing.T) {
 	for i, b := range all {
 		if strings.Contains(b.before, "admissionregistration") {
 			waitForAdmission(t, runs[i].ns, "{apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: main, image: x}]}}")
+		}
+		if strings.Contains(b.before, "ResourceQuota") {
+			waitForQuota(t, runs[i].ns)
 		}
 	}
 	var group sync.WaitGroup

@@ -133,11 +133,25 @@ func onDisk(flags uintptr, fill bool) func(*testing.T) result {
 
 // waitForAdmission waits until the API server has read what was just told it to
 // refuse the object: it reads policies and webhooks some time after it took them.
+// Only their own words count: it may refuse an object for other reasons before.
 func waitForAdmission(t *testing.T, ns, object string) {
 	t.Helper()
 	eventually(t, 30*time.Second, func() error {
-		if _, err := tryKubectl(t.Context(), sandboxName, object, "create", "--dry-run=server", "-n", ns, "-f", "-"); err == nil {
-			return fmt.Errorf("the server still takes\n%s", object)
+		out, err := tryKubectl(t.Context(), sandboxName, object, "create", "--dry-run=server", "-n", ns, "-f", "-")
+		if err == nil || !strings.Contains(out, "Fridays") && !strings.Contains(out, "nobody.example.com") {
+			return fmt.Errorf("the server does not refuse\n%s\n%v: %s", object, err, out)
+		}
+		return nil
+	})
+}
+
+// waitForQuota waits until a namespace's quotas are enforced: the API server
+// goes by the status, which a controller writes.
+func waitForQuota(t *testing.T, ns string) {
+	t.Helper()
+	eventually(t, time.Minute, func() error {
+		if hard := kubectl(t, sandboxName, "get", "resourcequotas", "-n", ns, "-o", "jsonpath={.items[*].status.hard}"); hard == "" {
+			return fmt.Errorf("no quota of %s is enforced yet", ns)
 		}
 		return nil
 	})
@@ -154,6 +168,9 @@ func in(ns, before, more string) func(*testing.T) result {
 					_, _ = tryKubectl(context.Background(), sandboxName, "", "delete", "validatingwebhookconfiguration,validatingadmissionpolicybinding,validatingadmissionpolicy", "--ignore-not-found", ns)
 				})
 				waitForAdmission(t, ns, more)
+			}
+			if strings.Contains(before, "ResourceQuota") {
+				waitForQuota(t, ns)
 			}
 		}
 		dir := broken{}.bundle(t, ns)
@@ -238,6 +255,14 @@ func failures() []failure {
 			kubectl(t, sandboxName, "create", "serviceaccount", "-n", ns, "gone")
 			token := strings.TrimSpace(kubectl(t, sandboxName, "create", "token", "-n", ns, "gone"))
 			kubectl(t, sandboxName, "delete", "serviceaccount", "-n", ns, "gone")
+			review := "{apiVersion: authentication.k8s.io/v1, kind: TokenReview, spec: {token: " + token + "}}"
+			eventually(t, time.Minute, func() error { // the server remembers for a while who there is
+				good, err := tryKubectl(t.Context(), sandboxName, review, "create", "-f", "-", "-o", "jsonpath={.status.authenticated}")
+				if err != nil || good == "true" {
+					return fmt.Errorf("the token is still good: %v: %s", err, good)
+				}
+				return nil
+			})
 			c.AuthInfos[c.Contexts["kind-"+sandboxName].AuthInfo] = &api.AuthInfo{Token: token}
 		}, "why", "x")},
 		{"rights that are missing", "CTX-002", 4, `cannot get resource "configmaps"`, "kubectl auth can-i --list", with(func(t *testing.T, c *api.Config) {
