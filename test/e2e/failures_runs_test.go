@@ -406,7 +406,11 @@ func (b broken) check(t *testing.T, dir, id string, made result) {
 	type explanation struct {
 		Causes []struct{ Kind, Message, Next string }
 	}
-	eventually(t, 90*time.Second, func() error {
+	patience := "1m" // of wait, which returns when the run has ended
+	if b.id == unfinished {
+		patience = "3s"
+	}
+	eventually(t, 2*time.Minute, func() error {
 		e := decodeRun[explanation](t, must(t, "why", id, "--dir", dir, "-o", "json"))
 		first := e.Causes[0]
 		if first.Kind != b.kind || !strings.Contains(first.Message, b.says) || !strings.Contains(first.Next, b.next) {
@@ -416,17 +420,17 @@ func (b broken) check(t *testing.T, dir, id string, made result) {
 			time.Sleep(300 * time.Millisecond)
 			return fmt.Errorf("why says %+v", e.Causes)
 		}
+		r := made // of validate, which waits
+		if b.verb == "" {
+			r = ai(t, "runs", "wait", id, "--dir", dir, "--follow=false", "--timeout", patience)
+		}
+		told := r.stderr
+		if r.code != b.exit || !strings.Contains(told, "error["+b.id+"]: ") || !strings.Contains(told, b.says) || !strings.Contains(told, "next: ") {
+			return fmt.Errorf("exit %d, want %d with %s, %q and a next step:\n%s", r.code, b.exit, b.id, b.says, told)
+		}
+		if b.verb == "" && !strings.Contains(told, b.next) {
+			return fmt.Errorf("no %q is next:\n%s", b.next, told)
+		}
 		return nil
 	})
-	r := made // of validate, which waits
-	if b.verb == "" {
-		r = ai(t, "runs", "wait", id, "--dir", dir, "--follow=false", "--timeout", "1s")
-	}
-	told := r.stderr
-	if r.code != b.exit || !strings.Contains(told, "error["+b.id+"]: ") || !strings.Contains(told, b.says) || !strings.Contains(told, "next: ") {
-		t.Errorf("exit %d, want %d with %s, %q and a next step:\n%s", r.code, b.exit, b.id, b.says, told)
-	}
-	if b.verb == "" && !strings.Contains(told, b.next) {
-		t.Errorf("no %q is next:\n%s", b.next, told)
-	}
 }
