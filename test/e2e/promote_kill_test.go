@@ -105,7 +105,7 @@ func (k *killed) args(verb string) []string {
 	if verb == "promote" {
 		args = append(args, "--unproven")
 	}
-	return append(args, "--prune-max", "100", "--timeout", "1m")
+	return append(args, "--prune-max", "100", "--timeout", "3m")
 }
 
 // point kills one run and proves that the next one ends well. A run that was
@@ -166,12 +166,14 @@ func (k *killed) fault(name string) func() {
 		// remembers dead wait longer each time.
 		const restart = `id=$(crictl ps -q --name kube-apiserver) && crictl stop -t 0 $id && crictl rm -f $id`
 		node := productionName + "-control-plane"
+		stopped := make(chan struct{})
 		go func(after time.Duration) {
+			defer close(stopped)
 			time.Sleep(after)
 			_ = exec.Command("docker", "exec", node, "sh", "-c", restart).Run()
 		}(time.Duration(k.random.Int64N(int64(2 * time.Second))))
 		return func() {
-			time.Sleep(2 * time.Second) // it was stopped by now
+			<-stopped // a server that is stopped later would still be ready
 			eventually(k.t, 3*time.Minute, func() error {
 				out, err := tryKubectl(k.t.Context(), productionName, "", "get", "--raw", "/readyz")
 				if err == nil && out != "ok" {
