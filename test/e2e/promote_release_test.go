@@ -77,6 +77,19 @@ func place(t *testing.T, name string, files map[string]string) string {
 	return dir
 }
 
+// quiet waits until the pods that an update replaced are gone: the server
+// writes that to a Deployment's status long after the update was complete.
+func quiet(t *testing.T, cluster, ns string) {
+	t.Helper()
+	eventually(t, time.Minute, func() error {
+		going := kubectl(t, cluster, "get", "deployments", "-n", ns, "-o", `jsonpath={range .items[?(@.status.terminatingReplicas>0)]}{.metadata.name} {end}`)
+		if going != "" {
+			return fmt.Errorf("pods of %s are still ending", going)
+		}
+		return nil
+	})
+}
+
 // stamps are the resource versions of all that a promotion may write in a
 // namespace.
 func stamps(t *testing.T, ns string) string {
@@ -176,6 +189,7 @@ metadata: {name: dear, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled
 	})
 
 	t.Run("more than 30 percent are not pruned unasked", func(t *testing.T) {
+		quiet(t, productionName, ns)
 		before := stamps(t, ns)
 		settings(files, 2, "2")
 		save(t, filepath.Join(dir, "base/settings.yaml"), files["base/settings.yaml"])
@@ -268,6 +282,7 @@ metadata: {name: dear, annotations: {kustomize.toolkit.fluxcd.io/prune: disabled
 	})
 
 	t.Run("no run and no question about one writes unasked", func(t *testing.T) {
+		quiet(t, productionName, ns)
 		before := stamps(t, ns)
 		promote()
 		must(t, append([]string{"promote", "--dry-run", "--unproven"}, to...)...)

@@ -113,6 +113,7 @@ func untouched(t *testing.T, ns string, clusters []string, do func()) {
 	t.Helper()
 	before, counted := map[string]string{}, map[string]map[string]string{}
 	for _, c := range clusters {
+		quiet(t, c, ns)
 		before[c], counted[c] = writtenVersions(t, c, ns), writes(t, c)
 	}
 	do()
