@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,24 @@ func as(t *testing.T, ns, account string) string {
 	return path
 }
 
+// granted waits until a service account may do some things and may not do
+// others: the authorizer reads a Role some time after the server took it.
+func granted(t *testing.T, ns, account string, want map[string]bool) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() error {
+		for right, may := range want {
+			verb, resource, _ := strings.Cut(right, " ")
+			resource, sub, _ := strings.Cut(resource, "/")
+			// It exits 1 with a no.
+			said, _ := tryKubectl(t.Context(), sandboxName, "", "auth", "can-i", verb, resource, "--subresource="+sub, "-n", ns, "--as=system:serviceaccount:"+ns+":"+account)
+			if answer := map[bool]string{true: "yes", false: "no"}[may]; !slices.Contains(strings.Fields(said), answer) {
+				return fmt.Errorf("may %s %s: %s, want %s", account, right, said, answer)
+			}
+		}
+		return nil
+	})
+}
+
 // transports returns what dev said of each stream it opened.
 func (d *devRun) transports() []string {
 	var all []string
@@ -76,6 +95,7 @@ subjects: [{kind: ServiceAccount, name: dev, namespace: %[1]s}]
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			apply(t, sandboxName, fmt.Sprintf(devRole, ns, c.verbs))
+			granted(t, ns, "dev", map[string]bool{"create pods/exec": true, "get pods/exec": c.transport == "websocket", "watch pods": true})
 			dev := startDev(t, dir, "--kubeconfig", kubeconfig, "--events", "json")
 			dev.next(1, 2*time.Minute)
 			save(t, filepath.Join(dir, "src/generation.txt"), fmt.Sprintf("generation %d\n", i+1))
@@ -110,6 +130,7 @@ subjects: [{kind: ServiceAccount, name: dev, namespace: %[1]s}]
 
 	t.Run("without pods/portforward that is said once, and dev goes on", func(t *testing.T) {
 		apply(t, sandboxName, strings.Replace(fmt.Sprintf(devRole, ns, "create"), "pods/portforward", "pods/none", 1))
+		granted(t, ns, "dev", map[string]bool{"create pods/exec": true, "create pods/portforward": false})
 		dev := startDev(t, dir, "--kubeconfig", kubeconfig)
 		dev.next(1, time.Minute)
 		const said = "ports are not forwarded: create on pods/portforward is missing in namespace access"
@@ -133,12 +154,16 @@ subjects: [{kind: ServiceAccount, name: dev, namespace: %[1]s}]
 		}
 	})
 
-	for _, c := range []struct{ name, role, id, want string }{
-		{"neither verb on pods/exec names what is missing", fmt.Sprintf(devRole, ns, `""`), "SYNC-011", `cannot create resource "pods/exec"`},
-		{"no watch on pods names what is missing", strings.Replace(fmt.Sprintf(devRole, ns, "get, create"), "get, list, watch", "get, list", 1), "CTX-002", `cannot watch resource "pods"`},
+	for _, c := range []struct {
+		name, role, id, want string
+		granted              map[string]bool
+	}{
+		{"neither verb on pods/exec names what is missing", fmt.Sprintf(devRole, ns, `""`), "SYNC-011", `cannot create resource "pods/exec"`, map[string]bool{"create pods/exec": false, "watch pods": true}},
+		{"no watch on pods names what is missing", strings.Replace(fmt.Sprintf(devRole, ns, "get, create"), "get, list, watch", "get, list", 1), "CTX-002", `cannot watch resource "pods"`, map[string]bool{"create pods/exec": true, "watch pods": false}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			apply(t, sandboxName, c.role)
+			granted(t, ns, "dev", c.granted)
 			r := ai(t, "dev", "--once", dir, "--kubeconfig", kubeconfig, "--timeout", "30s")
 			if r.code != 4 || !strings.Contains(r.stderr, c.id) || !strings.Contains(r.stderr, c.want) {
 				t.Errorf("exit %d, want 4 with %s and %s: %s", r.code, c.id, c.want, r.stderr)
