@@ -69,7 +69,8 @@ spec:
 		t.Fatalf("restart the kubelet: %v\n%s", err, out)
 	}
 	time.Sleep(time.Second) // the Node object shows the old count until the kubelet speaks again
-	eventually(t, 30*time.Second, func() error {
+	kubectl(t, sandboxName, "wait", "--for=condition=Ready", "--timeout=2m", "node/"+node)
+	eventually(t, 2*time.Minute, func() error {
 		if got := allocatable(t, sandboxName); !slices.Equal(got, []string{"8", "8"}) {
 			return fmt.Errorf("allocatable = %v", got)
 		}
