@@ -31,10 +31,14 @@ def post(body, token=token, url=url):
 
 
 def report(percent, accuracy):
-    return post(json.dumps({"trainerStatus": {
-        "progressPercentage": percent, "estimatedRemainingSeconds": 600,
-        "metrics": [{"name": "accuracy", "value": str(accuracy)}], "lastUpdatedTime": datetime.now(timezone.utc).isoformat(),
-    }}).encode())
+    while True:
+        code = post(json.dumps({"trainerStatus": {
+            "progressPercentage": percent, "estimatedRemainingSeconds": 600,
+            "metrics": [{"name": "accuracy", "value": str(accuracy)}], "lastUpdatedTime": datetime.now(timezone.utc).isoformat(),
+        }}).encode())
+        if code < 500:  # more is a server that is busy: its own answer comes later
+            return code
+        time.sleep(0.2)
 
 
 for _ in range(300):  # the server's pod may be ready a moment later
