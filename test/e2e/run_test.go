@@ -98,6 +98,25 @@ func gpusFree(t *testing.T, dir string) string {
 	return ""
 }
 
+// gpusGivenBack waits until no pod with GPUs is on its way out, itself or with
+// its namespace: what tests before held is free then.
+func gpusGivenBack(t *testing.T) {
+	t.Helper()
+	eventually(t, 2*time.Minute, func() error {
+		going := map[string]bool{}
+		for _, ns := range strings.Fields(kubectl(t, sandboxName, "get", "namespaces", "-o", `jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.metadata.name} {end}`)) {
+			going[ns] = true
+		}
+		all := kubectl(t, sandboxName, "get", "pods", "-A", "-o", `jsonpath={range .items[*]}{.metadata.namespace},{.metadata.name},{.metadata.deletionTimestamp},{.spec.containers[*].resources.limits.nvidia\.com/gpu}{"\n"}{end}`)
+		for line := range strings.Lines(all) {
+			if f := strings.Split(strings.TrimSpace(line), ","); len(f) == 4 && f[3] != "" && (f[2] != "" || going[f[0]]) {
+				return fmt.Errorf("pod %s/%s still has %s GPUs", f[0], f[1], f[3])
+			}
+		}
+		return nil
+	})
+}
+
 func TestARunIsRememberedWithWhatItSaid(t *testing.T) {
 	dir := runBundle(t, "run-record")
 	r := must(t, "run", dir, "--set", "lr=0.2", "--ranks", "3", "--wait", "-o", "json")
@@ -170,6 +189,7 @@ func TestAMatrixFindsTheBest(t *testing.T) {
 func TestGangsNeverHalfPlaceEachOther(t *testing.T) {
 	const ns = "run-gangs"
 	dir := runBundle(t, ns)
+	gpusGivenBack(t)
 	free, err := strconv.Atoi(gpusFree(t, dir))
 	if err != nil {
 		t.Fatal(err)
@@ -233,6 +253,7 @@ func TestGPUsComeBackAfterRuns(t *testing.T) {
 	if os.Getenv("KUBECTL_AI_SOAK") != "" {
 		runs = 50
 	}
+	gpusGivenBack(t)
 	before := gpusFree(t, dir)
 	for range runs {
 		must(t, "run", dir, "--ranks", "1", "--gpus", "2", "--set", "SECONDS=0", "--wait")
