@@ -95,9 +95,11 @@ func TestAClientIsNotLockedOutByItsOwnDeadStream(t *testing.T) {
 // A process takes longer to stop than a silent rank is waited for: training
 // code writes a checkpoint when it is told to end.
 func TestAProcessThatIsSlowToStopIsNoLostRank(t *testing.T) {
+	// A busy machine delays a beat by more than quick waits.
+	beat := wire.Heartbeat{Every: 100 * time.Millisecond, Lost: time.Second}
 	slow := reloadtest.Script(`exec 2>/dev/null; trap 'sleep 3; exit 0' TERM; while :; do sleep 0.05; done`)
-	pod := reloadtest.StartPod(t, reloadtest.PodOptions{Argv: slow, Grace: 30 * time.Second, Heartbeat: quick})
-	l := reloadtest.StartLaptop(t, reloadtest.Options{Still: true, Heartbeat: quick}, pod)
+	pod := reloadtest.StartPod(t, reloadtest.PodOptions{Argv: slow, Grace: 30 * time.Second, Heartbeat: beat})
+	l := reloadtest.StartLaptop(t, reloadtest.Options{Still: true, Heartbeat: beat}, pod)
 	for n := range 2 {
 		stamp(t, l.Dir, n)
 		l.Publish()

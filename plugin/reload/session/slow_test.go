@@ -42,7 +42,7 @@ func slowRank(stream net.Conn, pause time.Duration) {
 // A first delivery over a slow line, or to a slow disk, takes longer than a
 // silent rank is waited for.
 func TestARankThatTakesALargeDeliveryIsNotLost(t *testing.T) {
-	const pause, lost = 60 * time.Millisecond, 150 * time.Millisecond
+	const pause, lost = 200 * time.Millisecond, 500 * time.Millisecond
 	dir := t.TempDir()
 	content := make([]byte, 8<<20) // some 10 frames, 4 times as long as lost
 	_, _ = rand.NewChaCha8([32]byte{}).Read(content)
