@@ -233,6 +233,11 @@ func (v *logsView) show(ctx context.Context) error {
 		if containers, err = v.containers(ctx, v.record); err != nil {
 			return err
 		}
+		if len(v.copied)+len(containers) == 0 { // it has not begun, or it is over
+			if v.record, err = v.store.Peek(ctx, v.record); err != nil {
+				return err
+			}
+		}
 		reading.Open, reading.Keep = logs.Pods{Client: v.client, Namespace: v.namespace}, v.keep
 	}
 	if err := v.check(containers); err != nil {
@@ -257,7 +262,7 @@ func (v *logsView) check(containers []logs.Container) error {
 			return &logs.NoPreviousError{Run: v.id}
 		}
 		return nil
-	case v.runSet == nil || v.record.Done() || !v.record.Started.IsZero():
+	case v.runSet == nil || v.record.Done():
 		return &logs.GoneError{Run: v.id, Namespace: v.record.Namespace}
 	case v.Previous:
 		return &logs.NoPreviousError{Run: v.id}
