@@ -99,6 +99,7 @@ spec:
 }
 
 func TestCanary(t *testing.T) {
+	t.Parallel() // beside others that mostly wait, each in namespaces of its own
 	const ns = "canaried"
 	dir := canaried(t, ns)
 	next := func(generation, errors string) {

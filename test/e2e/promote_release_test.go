@@ -104,6 +104,7 @@ func exists(t *testing.T, ns, object string) bool {
 }
 
 func TestRelease(t *testing.T) {
+	t.Parallel() // beside others that mostly wait, each in namespaces of its own
 	const ns = "kai-release"
 	files := settled(ns, 6, 1)
 	files["base/extra.yaml"] = `apiVersion: v1

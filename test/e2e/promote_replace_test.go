@@ -27,6 +27,7 @@ type replaced struct {
 // An earlier run that has not ended: what becomes of it is asked, shown before
 // it is done, recorded, and undone with its release.
 func TestPromoteReplacesEarlierRuns(t *testing.T) {
+	t.Parallel() // beside others that mostly wait, each in namespaces of its own
 	const ns = "replacing"
 	program := func(n int) string {
 		return fmt.Sprintf("import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nprint(%d, flush=True)\ntime.sleep(3600)\n", n)
