@@ -33,6 +33,7 @@ func (p *Promoter) check(plan *Plan, b Bundle) *preflight.Check {
 		steps := p.Options.Canary.Steps
 		most, _ := plan.canary.Scaled(steps[len(steps)-1].Weight, 0)
 		c.Objects = append(slices.Clone(plan.objects), most)
+		c.Former = append(c.Former, plan.canary.Ref()) // and goes again
 	}
 	for _, f := range plan.earlier {
 		c.Leaving = append(c.Leaving, f.live)
