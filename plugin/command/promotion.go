@@ -105,6 +105,7 @@ type planView struct {
 	Summary      string              `json:"summary"`
 	Changes      []changeView        `json:"changes"`
 	Findings     []preflight.Finding `json:"findings"`
+	Canary       *apply.Ref          `json:"canary,omitempty"` // the Deployment that is tried first
 }
 
 type changeView struct {
@@ -143,6 +144,9 @@ func viewPlan(plan *promote.Plan) (planView, []string) {
 		APIVersion: outputVersion, Kind: "PromotionPlan", Revision: plan.Revision, RollbackTo: plan.RollbackTo, Nothing: plan.Changes != nil && plan.Nothing(),
 		TreeDigest: plan.Tree, BundleDigest: plan.Bundle, Images: plan.Images, Summary: changes.Summary(),
 		Changes: []changeView{}, Findings: plan.Report,
+	}
+	if deployment, _, ok := plan.Canary(); ok {
+		view.Canary = &deployment
 	}
 	var names []string
 	for _, c := range changes.Changes {
