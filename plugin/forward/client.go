@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,11 +35,13 @@ func Client(dial Dial, pod string, port int32) *http.Client {
 			if err != nil {
 				return nil, err
 			}
-			data, failed, err := newLink(dial, nil).streams(conn, port)
+			t := newTunnel(conn, pod)
+			p, err := t.open(ctx, port)
 			if err != nil {
-				return nil, errors.Join(err, conn.Close())
+				t.drop()
+				return nil, err
 			}
-			return &podConn{Stream: data, conn: conn, failed: failed, pod: pod, port: port}, nil
+			return &podConn{Stream: p.data, pair: p, port: port}, nil
 		},
 	}}
 }
@@ -47,10 +50,8 @@ func Client(dial Dial, pod string, port int32) *http.Client {
 // the request's context closes it.
 type podConn struct {
 	httpstream.Stream
-	conn   httpstream.Connection
-	failed <-chan string // the kubelet's error, "" for none
-	pod    string
-	port   int32
+	pair *pair
+	port int32
 }
 
 // Read returns the kubelet's error where the stream ends because of one.
@@ -62,13 +63,24 @@ func (c *podConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write is Read's other half: whichever notices first tells net/http.
+// Write is Read's other half: whichever notices first tells net/http, which
+// waits for it after Close.
 func (c *podConn) Write(p []byte) (int, error) {
-	n, err := c.Stream.Write(p)
-	if err != nil {
-		err = c.because(err)
+	p = bytes.Clone(p) // it is the caller's again when Write returns
+	written := make(chan error, 1)
+	go func() {
+		_, err := c.Stream.Write(p)
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			return 0, c.because(err)
+		}
+		return len(p), nil
+	case <-c.pair.dropped:
+		return 0, net.ErrClosed
 	}
-	return n, err
 }
 
 // because returns what the kubelet says of a stream that has ended, else err.
@@ -76,26 +88,29 @@ func (c *podConn) because(err error) error {
 	late := time.NewTimer(time.Second) // the reason comes on a stream of its own
 	defer late.Stop()
 	select {
-	case why := <-c.failed:
+	case why := <-c.pair.failed:
 		if why != "" {
-			return &PortError{c.pod, c.port, why}
+			return &PortError{c.pair.pod, c.port, why}
 		}
-	case <-c.conn.CloseChan():
+	case <-c.pair.conn.CloseChan():
 	case <-late.C:
 	}
 	return err
 }
 
+// Close does not wait: net/http holds a lock meanwhile, which the end of the
+// request's context needs.
 func (c *podConn) Close() error {
-	c.conn.RemoveStreams(c.Stream)
-	return errors.Join(c.Stream.Reset(), c.conn.Close())
+	c.pair.end()
+	c.pair.drop()
+	return nil
 }
 
 // LocalAddr and RemoteAddr name no address: the way leads over the API server.
 func (c *podConn) LocalAddr() net.Addr { return podAddr("kubectl-ai") }
 
 // RemoteAddr names the pod.
-func (c *podConn) RemoteAddr() net.Addr { return podAddr(c.pod) }
+func (c *podConn) RemoteAddr() net.Addr { return podAddr(c.pair.pod) }
 
 // SetDeadline and its kin do nothing.
 func (c *podConn) SetDeadline(time.Time) error { return nil }

@@ -26,11 +26,7 @@ func TestClientAsksAPortOfAPod(t *testing.T) {
 		}
 	}
 	for i, c := range p.conns {
-		select {
-		case <-c.closed:
-		default:
-			t.Errorf("connection %d is left open", i)
-		}
+		comes(t, fmt.Sprintf("the end of connection %d", i), c.closed)
 	}
 }
 

@@ -63,26 +63,10 @@ func Dialer(config *rest.Config, client clientset.Interface, namespace string) D
 
 // dialWithin dials until ctx ends; a connection that comes later is closed.
 func dialWithin(ctx context.Context, d httpstream.Dialer) (httpstream.Connection, error) {
-	type answer struct {
-		conn httpstream.Connection
-		err  error
-	}
-	answers := make(chan answer, 1)
-	go func() {
+	return within(ctx, func() (httpstream.Connection, error) {
 		conn, _, err := d.Dial(portforward.PortForwardProtocolV1Name)
-		answers <- answer{conn, err}
-	}()
-	select {
-	case a := <-answers:
-		return a.conn, a.err
-	case <-ctx.Done():
-		go func() {
-			if late := <-answers; late.err == nil {
-				_ = late.conn.Close()
-			}
-		}()
-		return nil, context.Cause(ctx)
-	}
+		return conn, err
+	}, func(late httpstream.Connection) { _ = late.Close() })
 }
 
 // status keeps the status code of the one answer that passes through it, as

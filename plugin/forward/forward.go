@@ -58,7 +58,11 @@ func (f *Forwarder) Gone(ctx context.Context, p *corev1.Pod) {
 	d := departure{p, make(chan struct{})}
 	select {
 	case f.gone <- d:
-		<-d.known
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-d.known:
 	case <-ctx.Done():
 	}
 }
@@ -147,7 +151,7 @@ func (f *Forwarder) point(ctx context.Context, serving *sync.WaitGroup, w *workl
 func (f *Forwarder) try(ctx context.Context, l *link, ways []string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, _, err := l.connection(ctx)
+	_, err := l.connection(ctx)
 	var forbidden *ForbiddenError
 	switch {
 	case errors.As(err, &forbidden):

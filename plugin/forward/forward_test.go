@@ -27,8 +27,10 @@ type pods struct {
 	mu      sync.Mutex
 	refused map[string]int // dials that fail before one is taken
 	deaf    map[string]bool
+	mute    bool // answers, and never says that all is well
 	forbid  bool
 	http    http.Handler // answers instead
+	stuck   *stuck       // nil: everything is taken
 	dials   []string
 	conns   []*conn
 }
@@ -54,7 +56,7 @@ func (p *pods) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
-		_ = c.Close()
+		c.lose()
 	}
 }
 
@@ -68,7 +70,15 @@ type conn struct {
 	failed                *io.PipeWriter // of the pair that is being made
 }
 
-func (c *conn) Close() error                       { c.once.Do(func() { close(c.closed) }); return nil }
+func (c *conn) Close() error {
+	c.pods.stuck.at(c.pod, "close")
+	c.lose()
+	return nil
+}
+
+// lose ends the connection from the other end.
+func (c *conn) lose() { c.once.Do(func() { close(c.closed) }) }
+
 func (c *conn) CloseChan() <-chan bool             { return c.closed }
 func (c *conn) RemoveStreams(...httpstream.Stream) {}
 
@@ -78,10 +88,12 @@ func (c *conn) CreateStream(h http.Header) (httpstream.Stream, error) {
 		return nil, errors.New("connection lost")
 	default:
 	}
-	if h.Get(corev1.StreamType) == corev1.StreamTypeError {
+	kind := h.Get(corev1.StreamType)
+	c.pods.stuck.at(c.pod, kind)
+	if kind == corev1.StreamTypeError {
 		r, w := io.Pipe()
 		c.failed = w
-		return &stream{Reader: r, Writer: io.Discard, close: func() error { return nil }}, nil
+		return &stream{conn: c, kind: kind, Reader: r, Writer: io.Discard, reset: r.Close}, nil
 	}
 	near, far := net.Pipe()
 	failed, port := c.failed, h.Get(corev1.PortHeader)
@@ -91,6 +103,7 @@ func (c *conn) CreateStream(h http.Header) (httpstream.Stream, error) {
 	go func() {
 		<-c.closed
 		_ = far.Close()
+		_ = failed.Close()
 	}()
 	go func() {
 		defer func() { _ = far.Close() }()
@@ -108,9 +121,11 @@ func (c *conn) CreateStream(h http.Header) (httpstream.Stream, error) {
 		if err == nil {
 			_, _ = fmt.Fprintf(far, "%s:%s %s", c.pod, port, line)
 		}
-		_ = failed.Close()
+		if !c.pods.mute {
+			_ = failed.Close()
+		}
 	}()
-	return &stream{Reader: near, Writer: near, close: func() error { return nil }, reset: near.Close}, nil
+	return &stream{conn: c, kind: kind, Reader: near, Writer: near, reset: near.Close}, nil
 }
 
 // speakHTTP answers one request.
@@ -126,15 +141,31 @@ func (c *conn) speakHTTP(far net.Conn) {
 
 type stream struct {
 	httpstream.Stream
+	conn *conn
+	kind string
 	io.Reader
 	io.Writer
-	close, reset func() error
+	reset func() error
 }
 
-func (s *stream) Read(p []byte) (int, error)  { return s.Reader.Read(p) }
-func (s *stream) Write(p []byte) (int, error) { return s.Writer.Write(p) }
-func (s *stream) Close() error                { return s.close() }
-func (s *stream) Reset() error                { return s.reset() }
+func (s *stream) Read(p []byte) (int, error) { return s.Reader.Read(p) }
+
+func (s *stream) Write(p []byte) (int, error) {
+	s.conn.pods.stuck.at(s.conn.pod, "write")
+	return s.Writer.Write(p)
+}
+
+func (s *stream) Close() error {
+	s.conn.pods.stuck.at(s.conn.pod, s.kind+" close")
+	return nil
+}
+
+// Reset wakes who reads before it writes a frame, as spdystream does.
+func (s *stream) Reset() error {
+	err := s.reset()
+	s.conn.pods.stuck.at(s.conn.pod, s.kind+" reset")
+	return err
+}
 
 // world is a forwarder that runs, and what it said.
 type world struct {
@@ -142,6 +173,8 @@ type world struct {
 	pods *pods
 	f    *forward.Forwarder
 	said chan string
+	stop context.CancelFunc
+	done chan struct{} // closed when Run has returned
 }
 
 func start(t *testing.T) *world {
@@ -149,12 +182,12 @@ func start(t *testing.T) *world {
 	w := &world{t: t, pods: &pods{refused: map[string]int{}, deaf: map[string]bool{}}, said: make(chan string, 100)}
 	w.f = forward.New(w.pods.dial, func(format string, args ...any) { w.said <- fmt.Sprintf(format, args...) })
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	w.stop, w.done = cancel, make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(w.done)
 		w.f.Run(ctx)
 	}()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() { cancel(); <-w.done })
 	return w
 }
 

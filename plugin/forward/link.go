@@ -5,14 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/streaming/pkg/httpstream"
 )
 
 const (
@@ -31,9 +27,8 @@ type link struct {
 	mu      sync.Mutex
 	pod     string        // "": there is none
 	changed chan struct{} // closed when pod changes
-	conn    httpstream.Connection
-	said    string // what was last said of the pod
-	next    int    // number of the next request
+	tunnel  *tunnel       // to the pod
+	said    string        // what was last said of the pod
 }
 
 func newLink(dial Dial, say func(string, ...any)) *link {
@@ -44,21 +39,21 @@ func newLink(dial Dial, say func(string, ...any)) *link {
 func (l *link) lead(pod string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(l.conn)
+	if l.tunnel != nil {
+		l.tunnel.drop()
+		l.tunnel = nil
+	}
 	l.pod, l.said = pod, ""
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// drop closes a connection; the next stream needs another. The caller holds
-// the mutex.
-func (l *link) drop(conn httpstream.Connection) {
-	if conn != nil {
-		_ = conn.Close()
-	}
-	if l.conn == conn {
-		l.conn = nil
-	}
+// current returns the pod, the channel that tells that it changed, and the
+// connection that was made last; nil if none was made to this pod.
+func (l *link) current() (pod string, changed <-chan struct{}, t *tunnel) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pod, l.changed, l.tunnel
 }
 
 // once says what is wrong with the pod, unless it was said last.
@@ -77,35 +72,33 @@ func (l *link) once(pod, what string) {
 // connection returns a connection to the pod that is first by now, made anew
 // where the last one was lost. It waits until there is one or ctx ends; a
 // *ForbiddenError is permanent.
-func (l *link) connection(ctx context.Context) (httpstream.Connection, string, error) {
+func (l *link) connection(ctx context.Context) (*tunnel, error) {
 	select {
 	case l.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, "", context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	defer func() { <-l.turn }()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		l.mu.Lock()
-		pod, changed, conn := l.pod, l.changed, l.conn
-		l.mu.Unlock()
-		if conn != nil && !isClosed(conn) {
-			return conn, pod, nil
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		pod, changed, t := l.current()
+		if t != nil && t.usable() {
+			return t, nil
 		}
 		if pod != "" {
 			conn, err := l.dial(ctx, pod)
 			var forbidden *ForbiddenError
 			switch {
 			case errors.As(err, &forbidden):
-				return nil, pod, err
+				return nil, err
 			case err == nil:
-				l.mu.Lock()
-				if l.pod == pod && ctx.Err() == nil {
-					l.conn = conn
-					l.mu.Unlock()
-					return conn, pod, nil
+				t := newTunnel(conn, pod)
+				if l.keep(ctx, t) {
+					return t, nil
 				}
-				l.mu.Unlock()
-				_ = conn.Close() // another pod is first by now
+				t.drop() // another pod is first by now, or nobody needs one
 				continue
 			}
 		}
@@ -117,19 +110,18 @@ func (l *link) connection(ctx context.Context) (httpstream.Connection, string, e
 		case <-timer.C:
 		}
 		timer.Stop()
-		if ctx.Err() != nil {
-			return nil, pod, context.Cause(ctx)
-		}
 	}
 }
 
-func isClosed(conn httpstream.Connection) bool {
-	select {
-	case <-conn.CloseChan():
-		return true
-	default:
+// keep makes a connection everybody's, unless it leads to the wrong pod by now.
+func (l *link) keep(ctx context.Context, t *tunnel) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pod != t.pod || ctx.Err() != nil {
 		return false
 	}
+	l.tunnel = t
+	return true
 }
 
 // serve carries every connection that is made to the listener to a port of the
@@ -139,9 +131,9 @@ func (l *link) serve(ctx context.Context, listener net.Listener, port int32) {
 	defer carrying.Wait()
 	defer context.AfterFunc(ctx, func() { _ = listener.Close() })()
 	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.drop(l.conn)
+		if _, _, t := l.current(); t != nil {
+			t.drop()
+		}
 	}()
 	for {
 		local, err := listener.Accept()
@@ -156,92 +148,69 @@ func (l *link) serve(ctx context.Context, listener net.Listener, port int32) {
 	}
 }
 
-// carry copies between a local connection and the pod's port until either ends.
+// carry copies between a local connection and the pod's port until either ends,
+// or the pod is another one.
 func (l *link) carry(ctx context.Context, local net.Conn, port int32) {
-	data, failed, conn, pod, err := l.open(ctx, port)
+	p, err := l.open(ctx, port)
 	if err != nil {
 		return
 	}
+	defer p.end()
 	remote := make(chan struct{}) // the pod has said all it had to say, or is gone
 	broken := make(chan struct{}) // the local side is gone
 	go func() {
 		defer close(remote)
-		_, _ = io.Copy(local, data)
+		_, _ = io.Copy(local, p.data)
 	}()
 	go func() {
 		// That the local side says no more is told to the pod, which may answer.
-		defer func() { _ = data.Close() }()
-		if _, err := io.Copy(data, local); err != nil {
+		defer func() { _ = p.data.Close() }()
+		if _, err := io.Copy(p.data, local); err != nil {
 			close(broken)
 		}
 	}()
+	// Not for a lost connection: what had come before is still to be read.
 	select {
 	case <-remote:
 	case <-broken:
+	case <-p.dropped:
+		return
+	case <-ctx.Done():
+		return
 	}
-	_ = data.Reset() // what was not sent must not hold up the error
-	why := <-failed
-	conn.RemoveStreams(data)
+	go func() { _ = p.data.Reset() }() // what was not sent must not hold up the error
+	var why string
+	select {
+	case why = <-p.failed:
+	case <-p.dropped:
+	case <-ctx.Done():
+	}
 	if why == "" {
 		return
 	}
-	// The kubelet's end may carry nothing more after an error.
-	l.mu.Lock()
-	l.drop(conn)
-	l.mu.Unlock()
+	p.drop() // the kubelet's end may carry nothing more after an error
 	if strings.Contains(why, "connection refused") {
 		why = "nothing listens there yet"
 	}
-	l.once(pod, "port "+strconv.Itoa(int(port))+" of "+pod+": "+why)
+	l.once(p.pod, "port "+strconv.Itoa(int(port))+" of "+p.pod+": "+why)
 }
 
-// open returns the stream to a port, and where its error, or "", comes.
-func (l *link) open(ctx context.Context, port int32) (data httpstream.Stream, failed <-chan string, conn httpstream.Connection, pod string, err error) {
+// open opens the streams to a port, on the pod that is first by now.
+func (l *link) open(ctx context.Context, port int32) (*pair, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		conn, pod, err = l.connection(ctx)
+		t, err := l.connection(ctx)
 		if err != nil {
-			return nil, nil, nil, pod, err
+			return nil, err
 		}
-		if data, failed, err = l.streams(conn, port); err == nil {
-			return data, failed, conn, pod, nil
+		p, err := t.open(ctx, port)
+		if err == nil {
+			return p, nil
 		}
-		l.mu.Lock() // it was lost, and nobody had noticed
-		l.drop(conn)
-		l.mu.Unlock()
-	}
-}
-
-// streams opens the pair of streams that make up one forwarded connection.
-func (l *link) streams(conn httpstream.Connection, port int32) (httpstream.Stream, <-chan string, error) {
-	l.mu.Lock()
-	l.next++
-	number := l.next
-	l.mu.Unlock()
-	headers := http.Header{}
-	headers.Set(corev1.StreamType, corev1.StreamTypeError)
-	headers.Set(corev1.PortHeader, strconv.Itoa(int(port)))
-	headers.Set(corev1.PortForwardRequestIDHeader, strconv.Itoa(number))
-	errs, err := conn.CreateStream(headers)
-	if err != nil {
-		return nil, nil, err
-	}
-	_ = errs.Close() // nothing is written to it
-	headers.Set(corev1.StreamType, corev1.StreamTypeData)
-	data, err := conn.CreateStream(headers)
-	if err != nil {
-		conn.RemoveStreams(errs)
-		return nil, nil, err
-	}
-	failed := make(chan string, 1)
-	go func() {
-		message, err := io.ReadAll(errs)
-		conn.RemoveStreams(errs)
-		if err != nil && len(message) == 0 && !isClosed(conn) {
-			message = []byte(err.Error())
+		if ctx.Err() != nil {
+			return nil, err // which says nothing of the connection, and others may use it
 		}
-		failed <- strings.TrimSpace(string(message))
-	}()
-	return data, failed, nil
+		t.drop() // it was lost, and nobody had noticed
+	}
 }
