@@ -3,12 +3,15 @@ package forward
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"testing"
 	"testing/synctest"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 )
 
 // deaf is a connection on which nothing is ever written.
@@ -40,6 +43,28 @@ func TestAConnectionThatTakesNoFrameIsLostAtLast(t *testing.T) {
 			t.Error("it is usable after it was dropped")
 		}
 	})
+}
+
+func TestTheEndOfAConnectionThatIsNotReadIsNotWaitedFor(t *testing.T) {
+	near, far := net.Pipe() // takes nothing that nobody reads
+	defer func() { _ = errors.Join(near.Close(), far.Close()) }()
+	conn, err := spdy.NewClientConnection(near)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tunnel := newTunnel(conn, "a")
+	opened := make(chan error)
+	go func() {
+		_, err := tunnel.open(t.Context(), 80)
+		opened <- err
+	}()
+	if _, err := io.ReadFull(far, make([]byte, 1)); err != nil { // a frame is under way
+		t.Fatal(err)
+	}
+	tunnel.drop()
+	if err := <-opened; !errors.Is(err, errLost) {
+		t.Errorf("open: %v, want %v", err, errLost)
+	}
 }
 
 func TestGoneEndsWithItsContext(t *testing.T) {
