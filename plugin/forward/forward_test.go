@@ -31,11 +31,18 @@ type pods struct {
 	forbid  bool
 	http    http.Handler // answers instead
 	stuck   *stuck       // nil: everything is taken
+	away    string       // the pod whose node does not answer
+	dialled chan string  // who was dialled in vain
 	dials   []string
 	conns   []*conn
 }
 
-func (p *pods) dial(_ context.Context, pod string) (httpstream.Connection, error) {
+func (p *pods) dial(ctx context.Context, pod string) (httpstream.Connection, error) {
+	if p.away == pod {
+		p.dialled <- pod
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dials = append(p.dials, pod)

@@ -88,14 +88,16 @@ func (l *link) connection(ctx context.Context) (*tunnel, error) {
 			return t, nil
 		}
 		if pod != "" {
-			conn, err := l.dial(ctx, pod)
+			dialling, cancel := until(ctx, changed)
+			conn, err := l.dial(dialling, pod)
+			cancel()
 			var forbidden *ForbiddenError
 			switch {
 			case errors.As(err, &forbidden):
 				return nil, err
 			case err == nil:
 				t := newTunnel(conn, pod)
-				if l.keep(ctx, t) {
+				if l.keep(ctx, t, changed) {
 					return t, nil
 				}
 				t.drop() // another pod is first by now, or nobody needs one
@@ -113,11 +115,12 @@ func (l *link) connection(ctx context.Context) (*tunnel, error) {
 	}
 }
 
-// keep makes a connection everybody's, unless it leads to the wrong pod by now.
-func (l *link) keep(ctx context.Context, t *tunnel) bool {
+// keep makes a connection everybody's, unless the pod is another one by now, which
+// may have the same name.
+func (l *link) keep(ctx context.Context, t *tunnel, changed <-chan struct{}) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.pod != t.pod || ctx.Err() != nil {
+	if l.changed != changed || ctx.Err() != nil {
 		return false
 	}
 	l.tunnel = t

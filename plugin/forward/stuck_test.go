@@ -115,6 +115,20 @@ func TestAPodThatIsReplacedWhileAStreamIsMadeHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+func TestAPodThatIsReplacedWhileItIsDialledHoldsNobodyUp(t *testing.T) {
+	w := start(t)
+	port := freePort(t)
+	w.pods.away, w.pods.dialled = "a", make(chan string, 1)
+	first := pod("a", "job", 0, port)
+	w.f.Running(t.Context(), first)
+	comes(t, "the dial", w.pods.dialled)
+	w.f.Gone(t.Context(), first.Pod)
+	w.f.Running(t.Context(), pod("b", "job", 0, port))
+	if got, want := comes(t, "the client", said(talk(t, fmt.Sprintf("127.0.0.1:%d", port)))), fmt.Sprintf("b:%d hello\n", port); got != want {
+		t.Errorf("answered %q, want %q", got, want)
+	}
+}
+
 func TestAStreamThatComesTooLateIsReset(t *testing.T) {
 	w := start(t)
 	port := freePort(t)
