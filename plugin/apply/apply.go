@@ -41,7 +41,6 @@ func (c *Client) Apply(ctx context.Context, plan *Plan, o Options, r Reporter) (
 		err := c.applyStage(ctx, changes, o, plan.mask, receipts)
 		if err == nil && stage == StageCRDs {
 			err = c.established(ctx, changes)
-			c.forget()
 		}
 		r.End(err)
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -29,6 +30,22 @@ func definitions(objects []*unstructured.Unstructured) map[schema.GroupKind]defi
 		out[schema.GroupKind{Group: group, Kind: kind}] = definition{obj}
 	}
 	return out
+}
+
+// servedBy lists what a CRD serves.
+func servedBy(crd *unstructured.Unstructured) iter.Seq[schema.GroupVersionKind] {
+	return func(yield func(schema.GroupVersionKind) bool) {
+		group, _, _ := unstructured.NestedString(crd.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(crd.Object, "spec", "names", "kind")
+		versions, _, _ := unstructured.NestedSlice(crd.Object, "spec", "versions")
+		for _, item := range versions {
+			version, _ := item.(map[string]any)
+			name, _ := version["name"].(string)
+			if served, _ := version["served"].(bool); served && !yield(schema.GroupVersionKind{Group: group, Version: name, Kind: kind}) {
+				return
+			}
+		}
+	}
 }
 
 func (d definition) namespaced() bool {

@@ -145,8 +145,40 @@ func (c *Client) established(ctx context.Context, changes []*Change) error {
 		if err != nil {
 			return fmt.Errorf("CRD is not served: %w", err)
 		}
+		if err := c.discovered(ctx, change.Want); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// discoveryPatience is how long a server may take to list a kind that it
+// serves. It is a matter of a second. Chosen.
+const discoveryPatience = 15 * time.Second
+
+// discovered waits until discovery lists the versions that a CRD serves, which
+// is a moment after it is established. One that is not listed in time is said
+// to be missing by whoever needs it.
+func (c *Client) discovered(ctx context.Context, crd *unstructured.Unstructured) error {
+	deadline := time.Now().Add(discoveryPatience)
+	for {
+		c.forget()
+		missing := false
+		for gvk := range servedBy(crd) {
+			_, err := c.mapping(gvk.GroupKind(), gvk.Version)
+			missing = missing || err != nil
+		}
+		if !missing || time.Now().After(deadline) {
+			return nil
+		}
+		timer := time.NewTimer(100 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		case <-timer.C:
+		}
+	}
 }
 
 // condition returns the status of a condition, "" for none.
