@@ -185,7 +185,7 @@ func (t *trial) step(ctx context.Context, step CanaryStep) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.put(ctx, t.Weighted(step.Weight)); err != nil {
+	if err := t.divide(ctx, t.Weighted(step.Weight)); err != nil {
 		return err
 	}
 	t.Reporter.Note("%s has %d %% of the traffic of HTTPRoute/%s", t.Ref().Short(), step.Weight, t.Route.GetName())
@@ -232,6 +232,43 @@ func (t *trial) put(ctx context.Context, obj *unstructured.Unstructured) (change
 	return changes.Writes(), err
 }
 
+// How long a gateway may take to say that it goes by a route, which not every
+// one does, and its proxies after that. Chosen.
+const (
+	routePatience = 10 * time.Second
+	proxyPatience = time.Second
+)
+
+// divide applies a route, and waits until the traffic goes by it.
+func (t *trial) divide(ctx context.Context, route *unstructured.Unstructured) error {
+	changed, err := t.put(ctx, route)
+	if err != nil || !changed {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, routePatience)
+	defer cancel()
+	err = t.Cluster.Watch(limited, apply.RefOf(route), func(live *unstructured.Unstructured) {
+		if live == nil || canary.InForce(live) {
+			cancel()
+		}
+	})
+	if limited.Err() == nil { // it cannot be watched, and has to be believed
+		t.Reporter.Note("whether the gateway goes by HTTPRoute/%s is not to be known: %v", route.GetName(), err)
+	}
+	return breathe(ctx, proxyPatience)
+}
+
+func breathe(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
 // end gives the traffic to the pods that the route among the objects says, and
 // removes the canary.
 func (t *trial) end(ctx context.Context, objects []*unstructured.Unstructured) error {
@@ -243,7 +280,7 @@ func (t *trial) end(ctx context.Context, objects []*unstructured.Unstructured) e
 	var err error
 	for _, obj := range objects {
 		if apply.RefOf(obj) == route && err == nil {
-			_, err = t.put(ctx, obj)
+			err = t.divide(ctx, obj)
 		}
 	}
 	if err == nil {

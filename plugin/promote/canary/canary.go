@@ -152,6 +152,23 @@ func (c *Canary) Weighted(percent int) *unstructured.Unstructured {
 	return out
 }
 
+// InForce says whether every gateway that a route has goes by it as it is now
+// (Gateway API, RouteParentStatus).
+func InForce(route *unstructured.Unstructured) bool {
+	parents, _, _ := unstructured.NestedSlice(route.Object, "status", "parents")
+	for _, parent := range parents {
+		fields, _ := parent.(map[string]any)
+		conditions, _ := fields["conditions"].([]any)
+		for _, item := range conditions {
+			condition, _ := item.(map[string]any)
+			if number(condition["observedGeneration"], 0) < int(route.GetGeneration()) {
+				return false
+			}
+		}
+	}
+	return len(parents) > 0
+}
+
 // suffix is what the name of a canary's Deployment has more.
 const suffix = "-canary"
 
@@ -210,14 +227,17 @@ func backendOf(backend any) (service string, weight int) {
 	if text("group") != "" || text("kind") != "" && text("kind") != "Service" || text("namespace") != "" {
 		return "", 1
 	}
-	weight = 1
-	switch w := fields["weight"].(type) {
+	return text("name"), number(fields["weight"], 1)
+}
+
+func number(v any, otherwise int) int {
+	switch v := v.(type) {
 	case int64:
-		weight = int(w)
+		return int(v)
 	case float64:
-		weight = int(w)
+		return int(v)
 	}
-	return text("name"), weight
+	return otherwise
 }
 
 func find(objects []*unstructured.Unstructured, is func(*unstructured.Unstructured) bool) *unstructured.Unstructured {

@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/canary"
 )
@@ -53,16 +52,18 @@ spec:
 func decode(t *testing.T, manifests string) []*unstructured.Unstructured {
 	t.Helper()
 	var out []*unstructured.Unstructured
-	for d := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096); ; {
+	for text := range strings.SplitSeq(manifests, "\n---\n") {
+		raw, err := yaml.YAMLToJSON([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
 		obj := &unstructured.Unstructured{}
-		switch err := d.Decode(&obj.Object); {
-		case errors.Is(err, io.EOF):
-			return out
-		case err != nil:
+		if err := obj.UnmarshalJSON(raw); err != nil {
 			t.Fatal(err)
 		}
 		out = append(out, obj)
 	}
+	return out
 }
 
 func TestTheNextPodsGetAPartOfTheTraffic(t *testing.T) {
@@ -97,6 +98,21 @@ func TestTheNextPodsGetAPartOfTheTraffic(t *testing.T) {
 	before, _ := current[0].MarshalJSON()
 	if after, _ := c.Weighted(0).MarshalJSON(); !bytes.Equal(before, after) {
 		t.Errorf("the way back is %s, want %s", after, before)
+	}
+}
+
+func TestARouteIsInForceOnceEveryGatewayHasSeenIt(t *testing.T) {
+	for status, want := range map[string]bool{
+		"{}":            false,
+		"{parents: []}": false,
+		"{parents: [{conditions: [{type: Accepted, observedGeneration: 1}]}]}":                                                          false,
+		"{parents: [{conditions: [{type: Accepted, observedGeneration: 2}, {type: ResolvedRefs, observedGeneration: 2}]}]}":             true,
+		"{parents: [{conditions: [{type: Accepted, observedGeneration: 2}]}, {conditions: [{type: Accepted, observedGeneration: 1}]}]}": false,
+	} {
+		route := decode(t, "{kind: HTTPRoute, metadata: {generation: 2}, status: "+status+"}")[0]
+		if got := canary.InForce(route); got != want {
+			t.Errorf("%s: %t", status, got)
+		}
 	}
 }
 
