@@ -30,6 +30,7 @@ import (
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/preflight"
 	"github.com/kubectl-ai/kubectl-ai/plugin/promote/release"
 	"github.com/kubectl-ai/kubectl-ai/plugin/term"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
 
 // production is a cluster of an environment, as a promotion sees it.
@@ -196,6 +197,7 @@ func (p *production) connect(ctx context.Context, f *Factory) error {
 		Namespaced: namespaced(p.config),
 		Now:        time.Now,
 		Log:        logsOf(p.config),
+		OnNode:     onNode(f, p.context),
 	}
 	return client.Localize(p.objects, p.namespace)
 }
@@ -213,6 +215,23 @@ func logsOf(config *rest.Config) promote.Log {
 			o.SinceTime = &at
 		}
 		return client.CoreV1().Pods(namespace).GetLogs(pod, o).Stream(ctx)
+	}
+}
+
+// onNode looks into the nodes of a sandbox that is on this machine.
+func onNode(f *Factory, kubeContext string) func(context.Context, string, string) bool {
+	var sandbox *loadedImages // once it was asked for
+	return func(ctx context.Context, node, ref string) bool {
+		if sandbox == nil {
+			found, _ := openSandbox(ctx, f, kubeContext) // one that is elsewhere has no nodes here
+			sandbox = &found
+		}
+		for _, n := range sandbox.cluster.Nodes {
+			if n.Name == node {
+				return image.Present(ctx, n, ref)
+			}
+		}
+		return false
 	}
 }
 

@@ -26,12 +26,12 @@ func (p *Promoter) check(plan *Plan, b Bundle) *preflight.Check {
 		Client: p.Cluster, Server: p.Server, Project: p.Target.Project, Environment: p.Target.Environment, Pinned: p.Target.Pinned,
 		Objects: plan.objects, Namespace: p.Target.Namespace, MakesNamespace: len(plan.objects) > len(b.Objects),
 		Read: plan.read, Known: map[apply.Ref]bool{}, Adopt: p.Options.Adopt, Pushed: b.Pushed,
-		Logs:          len(p.Options.Metrics) > 0,
+		Logs: len(p.Options.Metrics) > 0, OnNode: p.OnNode,
 		NodesOnDemand: p.Options.Wait.Grace > apply.DefaultGrace,
 	}
 	if plan.canary != nil { // it has to fit beside all the rest
 		steps := p.Options.Canary.Steps
-		most, _ := plan.canary.Scaled(steps[len(steps)-1].Weight, 0)
+		most, _ := plan.canary.Scaled(steps[len(steps)-1].Weight, plan.pods)
 		c.Objects = append(slices.Clone(plan.objects), most)
 		c.Former = append(c.Former, plan.canary.Ref()) // and goes again
 	}

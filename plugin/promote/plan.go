@@ -84,6 +84,8 @@ type Promoter struct {
 	Now        func() time.Time
 	// Log opens logs; for Options.Metrics.
 	Log Log
+	// OnNode looks into a node whether it has an image; nil: nobody here can.
+	OnNode func(ctx context.Context, node, image string) bool
 }
 
 // Plan is all that a promotion would do.
@@ -108,6 +110,7 @@ type Plan struct {
 	manifests []byte
 	starts    bool           // something may start processes
 	canary    *canary.Canary // what is tried first; nil: nothing
+	pods      int            // of the Deployment that it is tried for, now
 	prune     []former
 	earlier   []former // runs that have not ended, and give way
 	// formerRuns are all runs of the inventory that the bundle no longer has.

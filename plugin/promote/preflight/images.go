@@ -208,6 +208,25 @@ func onNodes(nodes []corev1.Node, image string) (n int, sure bool) {
 	return n, sure
 }
 
+// lookIntoNodes adds to what the nodes say of images that have to be there, and
+// were loaded a moment ago.
+func (c *Check) lookIntoNodes(ctx context.Context, v *view) {
+	if c.OnNode == nil {
+		return
+	}
+	for _, u := range imagesOf(v.pods) {
+		if c.Pushed[u.image] || u.policy != corev1.PullNever && !carried(u.image) {
+			continue
+		}
+		for i := range v.nodes {
+			node := &v.nodes[i]
+			if n, _ := onNodes(v.nodes[i:i+1], u.image); n == 0 && c.OnNode(ctx, node.Name, u.image) {
+				node.Status.Images = append(node.Status.Images, corev1.ContainerImage{Names: []string{u.image}})
+			}
+		}
+	}
+}
+
 // carried says that an image is one that kubectl ai brings into sandboxes under
 // this name. No registry is asked for it: on Docker Hub a stranger may own it.
 func carried(image string) bool {

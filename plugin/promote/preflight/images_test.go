@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -79,6 +80,22 @@ func TestImages(t *testing.T) {
 				t.Error("a registry was asked in vain")
 			}
 		})
+	}
+}
+
+func TestAnImageThatWasLoadedAMomentAgoIsThere(t *testing.T) {
+	check, v := seen(t, `{apiVersion: batch/v1, kind: Job, metadata: {name: j}, spec: {template: {spec: {containers: [{name: c, image: "kubectl-ai/services:local"}, {name: d, image: "python:3.11-slim", imagePullPolicy: Never}]}}}}`)
+	v.nodes = []corev1.Node{nodeWith("docker.io/kubectl-ai/services:local"), nodeWith()}
+	v.nodes[1].Name = "late"
+	var asked []string
+	check.OnNode = func(_ context.Context, node, image string) bool {
+		asked = append(asked, node+" "+image)
+		return node == "late"
+	}
+	check.lookIntoNodes(t.Context(), v)
+	expect(t, check.images(v), "warning image python:3.11-slim is never pulled, and it is on 1 of 2 nodes")
+	if want := []string{"late kubectl-ai/services:local", "a python:3.11-slim", "late python:3.11-slim"}; !slices.Equal(asked, want) {
+		t.Errorf("asked for %q, want %q", asked, want)
 	}
 }
 

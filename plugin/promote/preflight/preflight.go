@@ -162,6 +162,10 @@ type Check struct {
 	NodesOnDemand bool
 	// Pull asks a registry for an image; nil: by HEAD.
 	Pull Puller
+	// OnNode looks into a node whether it has an image; nil: what the node says
+	// of itself has to do, which for an image that was loaded is up to 30 s late
+	// (the kubelet's image manager).
+	OnNode func(ctx context.Context, node, image string) bool
 	// Patience is how long a registry may take to answer. 0: 5 s.
 	Patience time.Duration
 

@@ -118,6 +118,7 @@ func (c *Check) read(ctx context.Context) (*view, error) {
 	if err := c.all(ctx, tasks); err != nil {
 		return nil, err
 	}
+	c.lookIntoNodes(ctx, v)
 	for i := range v.pods {
 		p := &v.pods[i]
 		// A Job that is there starts nothing: it never changes.
