@@ -18,7 +18,7 @@ func (o *DiffOptions) live(ctx context.Context, f *Factory) error {
 	// What a promotion would refuse is compared all the same.
 	p := &PromoteOptions{
 		PromotionOptions: PromotionOptions{Dir: o.Dir, To: o.To, Cluster: o.Cluster, DryRun: true, Timeout: time.Minute, Grace: apply.DefaultGrace, PruneMax: 100, Output: o.Output},
-		Unproven:         true, OtherRuntime: true,
+		Unproven:         true, OtherRuntime: true, NoCanary: true,
 	}
 	if err := p.readSignKey(f); err != nil { // of the environment: a signature is a part of a ConfigMap
 		return err

@@ -36,8 +36,13 @@ func (o *fleet) canaryKeeper(f *Factory, p *production, plan *promote.Plan, weig
 	deployment, selector, _ := plan.Canary()
 	k.Canary = weight
 	k.Sample = func(ctx context.Context, metric, _ string) ([]gate.Sample, error) {
-		s, err := p.sampleRelease(ctx, metric, plan.Tree, selector)
-		return []gate.Sample{s}, p.in(err)
+		samples, err := p.sampleEach(ctx, metric, plan.Tree, selector)
+		return samples, p.in(err)
+	}
+	tell := k.Tell
+	k.Tell = func(g release.Gate) {
+		g.Name = p.label() + g.Name
+		tell(g)
 	}
 	k.Env = append(k.Env, fmt.Sprintf("KUBECTL_AI_CANARY_WEIGHT=%d", weight), "KUBECTL_AI_CANARY_DEPLOYMENT="+deployment.Name)
 	slices.Sort(k.Env)

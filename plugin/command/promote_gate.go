@@ -104,7 +104,7 @@ func sampleMetric(ctx context.Context, f *Factory, members []*member, metric, fr
 	case "":
 		var out []gate.Sample
 		for _, m := range members {
-			s, err := m.sampleRelease(ctx, metric, tree, nil)
+			s, err := m.sampleRelease(ctx, metric, tree)
 			if err != nil {
 				return nil, m.in(err)
 			}
@@ -121,7 +121,7 @@ func sampleMetric(ctx context.Context, f *Factory, members []*member, metric, fr
 	}
 	var out []gate.Sample
 	for _, p := range others {
-		s, err := p.sampleRelease(ctx, metric, tree, nil)
+		s, err := p.sampleRelease(ctx, metric, tree)
 		if err != nil {
 			return nil, p.in(err)
 		}
@@ -183,30 +183,71 @@ func sampleSandbox(ctx context.Context, f *Factory, dir, metric, tree string) (g
 	return readFrom(ctx, client, r.namespace, runs, metric, s)
 }
 
-// sampleRelease reads what the pods of a cluster that run the tree said, those
-// with the labels, else what they posted to their TrainJob.
-func (p *production) sampleRelease(ctx context.Context, metric, tree string, with labels.Set) (gate.Sample, error) {
-	s := gate.Sample{Context: p.context, Rank: -1, Where: fmt.Sprintf("code %s in %s, namespace %s", short(tree), p.context, p.namespace)}
+// unsampled is a sample before anything is read.
+func (p *production) unsampled(tree string) gate.Sample {
+	return gate.Sample{Context: p.context, Rank: -1, Where: fmt.Sprintf("code %s in %s, namespace %s", short(tree), p.context, p.namespace)}
+}
+
+// outputs are what the pods of a cluster that run the tree say, of those with
+// the labels, a pod each, the newest first.
+func (p *production) outputs(ctx context.Context, client clientset.Interface, tree string, with labels.Set) ([][]output, error) {
+	pods, err := client.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Merge(with, labels.Set{release.ProjectLabel: p.project.Name}).String()})
+	if err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
+	var out [][]output
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if pod.Annotations[promote.DigestAnnotation] != tree || pod.Status.Phase == corev1.PodPending || with != nil && pod.DeletionTimestamp != nil {
+			continue
+		}
+		var said []output
+		for _, rank := range observe.Ranks(pod, promote.ContainersAnnotation) {
+			said = append(said, output{rank: rank})
+		}
+		out = append(out, said)
+	}
+	return out, nil
+}
+
+// sampleEach reads what every pod that runs the tree and has the labels said.
+func (p *production) sampleEach(ctx context.Context, metric, tree string, with labels.Set) ([]gate.Sample, error) {
+	client, err := clientset.NewForConfig(p.config)
+	if err != nil {
+		return nil, err
+	}
+	pods, err := p.outputs(ctx, client, tree, with)
+	if err != nil {
+		return nil, err
+	}
+	var out []gate.Sample
+	for _, said := range pods {
+		s, err := readFrom(ctx, client, p.namespace, said, metric, p.unsampled(tree))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	if len(out) == 0 {
+		out = append(out, p.unsampled(tree))
+	}
+	return out, nil
+}
+
+// sampleRelease reads what the pods of a cluster that run the tree said, else
+// what they posted to their TrainJob.
+func (p *production) sampleRelease(ctx context.Context, metric, tree string) (gate.Sample, error) {
+	s := p.unsampled(tree)
 	client, err := clientset.NewForConfig(p.config)
 	if err != nil {
 		return s, err
 	}
-	pods, err := client.CoreV1().Pods(p.namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Merge(with, labels.Set{release.ProjectLabel: p.project.Name}).String()})
+	pods, err := p.outputs(ctx, client, tree, nil)
 	if err != nil {
-		return s, fmt.Errorf("list pods: %w", err)
+		return s, err
 	}
-	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return b.CreationTimestamp.Compare(a.CreationTimestamp.Time) })
-	var runs []output
-	for i := range pods.Items {
-		pod := &pods.Items[i]
-		if pod.Annotations[promote.DigestAnnotation] != tree || pod.Status.Phase == corev1.PodPending {
-			continue
-		}
-		for _, rank := range observe.Ranks(pod, promote.ContainersAnnotation) {
-			runs = append(runs, output{rank: rank})
-		}
-	}
-	s, err = readFrom(ctx, client, p.namespace, runs, metric, s)
+	s, err = readFrom(ctx, client, p.namespace, slices.Concat(pods...), metric, s)
 	if err != nil || s.Reported {
 		return s, err
 	}

@@ -71,6 +71,9 @@ func (p *production) run(ctx context.Context, f *Factory, o PromotionOptions, b 
 	}
 	before := plan.Current()
 	record, err := p.Execute(ctx, plan)
+	if err != nil {
+		err = errors.Join(err, (&fleet{PromotionOptions: o}).refused(f, err))
+	}
 	if err != nil && o.Atomic {
 		err = p.undo(ctx, f, plan, before, err)
 	}

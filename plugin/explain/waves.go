@@ -11,6 +11,14 @@ import (
 // gateEntries come before what a refusal is wrapped in.
 var gateEntries = []Entry{
 	{
+		ID: "PRO-079", Exit: ExitFailed, Match: As[*promote.StrandedError](),
+		Next: Text("kubectl ai rollback --to ENVIRONMENT, as soon as the cluster answers"),
+		Long: `A release was given up while its pods were tried on a part of the traffic, and the
+cluster did not let the weights of the HTTPRoute be put back or the canary be removed. The
+error names both. Until then the canary keeps its part. A rollback applies the route as the
+current release has it and removes the canary; so does the same promotion.`,
+	},
+	{
 		ID: "GATE-001", Exit: ExitGate, Match: As[*gate.RefusedError](),
 		Next: From(func(e *gate.RefusedError) string {
 			switch {

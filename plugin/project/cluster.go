@@ -86,6 +86,11 @@ func (f fleet) read(env *Environment, metrics []Metric) (err error) {
 		}
 		env.Clusters = append(env.Clusters, Cluster(c))
 	}
+	if env.Canary != nil && slices.ContainsFunc(env.Canary.Steps, func(s CanaryStep) bool {
+		return slices.ContainsFunc(s.Gates, func(g Gate) bool { return g.Approvals > 0 })
+	}) {
+		return errors.New("canary: approval in a step is for an environment of one cluster; several are asked by the gates of a wave")
+	}
 	switch env.OnFailure {
 	case "":
 		env.OnFailure = Rollback

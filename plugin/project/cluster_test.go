@@ -105,6 +105,7 @@ func TestMistakesInClustersWavesAndGatesAreNamed(t *testing.T) {
 		{"a canary that shrinks", "environments: {e: {canary: {route: serve, steps: [{weight: 50}, {weight: 10}]}}}", "canary.steps[1].weight 10"},
 		{"a canary's soak that is none", "environments: {e: {canary: {route: serve, steps: [{weight: 1, soak: long}]}}}", "canary.steps[0].soak \"long\""},
 		{"a canary's gate of none", "environments: {e: {canary: {route: serve, steps: [{weight: 1, gates: [{}]}]}}}", "canary.steps[0].gates[0]: want one of"},
+		{"approval of a canary in several clusters", "environments: {e: {" + two + ", canary: {route: serve, steps: [{weight: 1, gates: [{approval: 1}]}]}}}", "approval in a step is for an environment of one cluster"},
 		{"an unknown field of a canary, with its line", "environments:\n  e:\n    canary: {route: serve, step: []}", ":5: unknown field step"},
 		{"an unknown onFailure", "environments: {e: {" + two + ", onFailure: cry}}", "onFailure \"cry\""},
 	} {

@@ -3,12 +3,12 @@ package promote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
@@ -37,8 +37,25 @@ type CanaryError struct {
 	Err    error
 }
 
-func (e *CanaryError) Error() string { return fmt.Sprintf("canary at %d %%: %v", e.Weight, e.Err) }
+func (e *CanaryError) Error() string {
+	if e.Weight == 0 {
+		return fmt.Sprintf("canary: %v", e.Err)
+	}
+	return fmt.Sprintf("canary at %d %%: %v", e.Weight, e.Err)
+}
 func (e *CanaryError) Unwrap() error { return e.Err }
+
+// StrandedError says that a release was given up, and that the traffic could
+// not be given back to the pods that ran before.
+type StrandedError struct {
+	Route, Deployment apply.Ref
+	Cause, Err        error
+}
+
+func (e *StrandedError) Error() string {
+	return fmt.Sprintf("%v; the traffic is not taken back, and %s may still give %s a part: %v", e.Cause, e.Route.Short(), e.Deployment.Short(), e.Err)
+}
+func (e *StrandedError) Unwrap() []error { return []error{e.Cause, e.Err} }
 
 // SharedConfigError says that the pods of a canary and the former ones would
 // read one object that changes with the release.
@@ -65,6 +82,12 @@ func (p *Promoter) findCanary(ctx context.Context, plan *Plan, b Bundle) error {
 		return nil
 	}
 	_, current, err := p.Store.Get(ctx, plan.state.Current)
+	var lost *release.NotFoundError
+	var damaged *release.DamagedError
+	if errors.As(err, &lost) || errors.As(err, &damaged) {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("no canary: the record of release %d cannot be read", plan.state.Current))
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -77,11 +100,16 @@ func (p *Promoter) findCanary(ctx context.Context, plan *Plan, b Bundle) error {
 		return nil
 	}
 	for _, ref := range references(c.Deployment) {
-		if differs(current, plan.objects, ref) {
+		if (ref.Kind == "ConfigMap" || ref.Kind == "Secret") && differs(current, plan.objects, ref) {
 			return &SharedConfigError{Deployment: c.Stable, Object: ref}
 		}
 	}
-	plan.canary = c
+	annotations := c.Deployment.GetAnnotations()
+	for key := range keepers { // it is the canary that goes, however a run ends
+		delete(annotations, key)
+	}
+	c.Deployment.SetAnnotations(annotations)
+	plan.canary, plan.pods = c, p.replicas(ctx, c.Stable)
 	plan.Notes = append(plan.Notes, fmt.Sprintf("canary: %s gets %s of the traffic of HTTPRoute/%s, then %s is replaced", c.Ref().Short(), steps(p.Options.Canary.Steps), c.Route.GetName(), c.Stable.Short()))
 	return nil
 }
@@ -118,190 +146,12 @@ func (p *Promoter) rehearseCanary(ctx context.Context, plan *Plan) error {
 	if plan.canary == nil {
 		return nil
 	}
-	_, err := p.Cluster.Diff(ctx, []*unstructured.Unstructured{plan.canary.Deployment}, p.options(plan.state))
-	return err
-}
-
-// trial is the part of a run in which the next pods get some of the traffic.
-type trial struct {
-	*run
-	*canary.Canary      // nil: nothing is tried
-	there          bool // its Deployment may be
-}
-
-// tryOut gives the pods of the canary more and more of the traffic, once what
-// they alone read is there, and returns the changes that are left to apply;
-// the route comes last of all. A *CanaryError says that the release is given
-// up, and that the traffic is where it was.
-func (t *trial) tryOut(ctx context.Context, changes *apply.Plan) (*apply.Plan, error) {
-	if t.Canary == nil {
-		return changes, nil
+	if _, left := plan.entries[plan.canary.Ref()]; left {
+		return nil // of a run that died; this one removes it first
 	}
-	reads := references(t.Deployment)
-	first, rest := changes.Split(func(c apply.Change) bool { return c.Action == apply.Create && slices.Contains(reads, c.Ref) })
-	if err := t.apply(ctx, first); err != nil {
-		return rest, err
-	}
-	route := apply.RefOf(t.Route)
-	_, rest = rest.Split(func(c apply.Change) bool { return c.Ref == route })
-	for _, step := range t.Options.Canary.Steps {
-		if err := t.step(ctx, step); err != nil {
-			return rest, &CanaryError{step.Weight, t.giveUp(ctx, err)}
-		}
-	}
-	return rest, nil
-}
-
-// giveUp takes the traffic back, also when the user interrupts: nobody watches
-// over the pods then. It returns the cause.
-func (t *trial) giveUp(ctx context.Context, cause error) error {
-	cause = causeOf(ctx, cause)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordPatience)
-	defer cancel()
-	err := t.lock.Renew(ctx)
-	if err == nil {
-		err = t.end(ctx, []*unstructured.Unstructured{t.Weighted(0)})
-	}
-	if err != nil {
-		return fmt.Errorf("%w; the traffic is not taken back: %w", cause, err)
-	}
-	return cause
-}
-
-func (t *trial) step(ctx context.Context, step CanaryStep) error {
-	now := 0
-	if live, err := t.Cluster.Get(ctx, t.Stable); err == nil { // an autoscaler may have changed it
-		n, _, _ := unstructured.NestedInt64(live.Object, "spec", "replicas")
-		now = int(n)
-	}
-	deployment, pods := t.Scaled(step.Weight, now)
-	t.there = true
-	t.Reporter.Start(fmt.Sprintf("Canary at %d %%: %d of %s", step.Weight, pods, t.Ref().Short()))
-	changed, err := t.put(ctx, deployment)
-	t.Reporter.End(err)
-	if err == nil && changed {
-		err = t.well(ctx, deployment, 0)
-	}
+	changes, err := p.Cluster.Diff(ctx, []*unstructured.Unstructured{plan.canary.Deployment}, p.options(plan.state))
 	if err != nil {
 		return err
 	}
-	if err := t.divide(ctx, t.Weighted(step.Weight)); err != nil {
-		return err
-	}
-	t.Reporter.Note("%s has %d %% of the traffic of HTTPRoute/%s", t.Ref().Short(), step.Weight, t.Route.GetName())
-	if step.Soak > 0 {
-		if err := t.well(ctx, deployment, step.Soak); err != nil {
-			return err
-		}
-	}
-	if step.Gate == nil {
-		return nil
-	}
-	evidence, err := step.Gate(ctx, t.plan)
-	t.record.Gates = slices.Concat(t.record.Gates, evidence)
-	return err
-}
-
-// well waits until the pods have been there for so long without a break; 0: as
-// long as new ones have to.
-func (t *trial) well(ctx context.Context, deployment *unstructured.Unstructured, soak time.Duration) error {
-	o := t.Options.Wait
-	o.Settle, o.Until = soak, apply.UntilStarted
-	o.PodSelector = release.ProjectLabel + "=" + t.Target.Project
-	timeout := t.Options.Timeout
-	if timeout > 0 {
-		timeout += soak
-	}
-	ctx, cancel := within(ctx, timeout)
-	defer cancel()
-	return t.Cluster.Wait(ctx, []*unstructured.Unstructured{deployment}, o, t.Reporter)
-}
-
-// put applies an object, whatever the plan knew of it, and says whether that
-// changed it.
-func (t *trial) put(ctx context.Context, obj *unstructured.Unstructured) (changed bool, err error) {
-	o := t.options(t.plan.state)
-	changes, err := t.Cluster.Diff(ctx, []*unstructured.Unstructured{obj}, o)
-	if err != nil {
-		return false, err
-	}
-	done, err := t.Cluster.Apply(ctx, changes, o, nil)
-	for ref, receipt := range done {
-		t.receipts[ref] = receipt
-	}
-	return changes.Writes(), err
-}
-
-// How long a gateway may take to say that it goes by a route, which not every
-// one does, and its proxies after that. Chosen.
-const (
-	routePatience = 10 * time.Second
-	proxyPatience = time.Second
-)
-
-// divide applies a route, and waits until the traffic goes by it.
-func (t *trial) divide(ctx context.Context, route *unstructured.Unstructured) error {
-	changed, err := t.put(ctx, route)
-	if err != nil || !changed {
-		return err
-	}
-	limited, cancel := context.WithTimeout(ctx, routePatience)
-	defer cancel()
-	err = t.Cluster.Watch(limited, apply.RefOf(route), func(live *unstructured.Unstructured) {
-		if live == nil || canary.InForce(live) {
-			cancel()
-		}
-	})
-	if limited.Err() == nil { // it cannot be watched, and has to be believed
-		t.Reporter.Note("whether the gateway goes by HTTPRoute/%s is not to be known: %v", route.GetName(), err)
-	}
-	return breathe(ctx, proxyPatience)
-}
-
-func breathe(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
-
-// end gives the traffic to the pods that the route among the objects says, and
-// removes the canary.
-func (t *trial) end(ctx context.Context, objects []*unstructured.Unstructured) error {
-	if !t.there {
-		return nil
-	}
-	t.Reporter.Start("Remove " + t.Ref().Short())
-	route := apply.RefOf(t.Route)
-	var err error
-	for _, obj := range objects {
-		if apply.RefOf(obj) == route && err == nil {
-			err = t.divide(ctx, obj)
-		}
-	}
-	if err == nil {
-		err = t.remove(ctx)
-	}
-	t.Reporter.End(err)
-	return err
-}
-
-func (t *trial) remove(ctx context.Context) error {
-	live, err := t.Cluster.Get(ctx, t.Ref())
-	switch {
-	case apierrors.IsNotFound(err):
-		err = nil
-	case err != nil:
-		return fmt.Errorf("read %s: %w", t.Ref(), err)
-	case live.GetLabels()[release.PartOf] == t.id():
-		_, err = t.Cluster.Delete(ctx, t.Ref(), live.GetUID())
-	}
-	if err == nil {
-		t.gone[t.Ref()] = true
-	}
-	return err
+	return errors.Join(changes.Immutables()...)
 }

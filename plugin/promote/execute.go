@@ -79,7 +79,7 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 	if rest, err = t.tryOut(ctx, rest); err != nil {
 		return r.fail(ctx, err)
 	}
-	if err := r.apply(ctx, rest); err != nil {
+	if err := t.handOver(ctx, r.apply(ctx, rest)); err != nil {
 		return r.fail(ctx, err)
 	}
 	if err := r.displace(ctx); err != nil {
@@ -89,9 +89,6 @@ func (p *Promoter) Execute(ctx context.Context, plan *Plan) (release.Record, err
 		return r.fail(ctx, err)
 	}
 	if err := r.wait(ctx); err != nil {
-		return r.fail(ctx, err)
-	}
-	if err := t.end(ctx, plan.objects); err != nil {
 		return r.fail(ctx, err)
 	}
 	gone, pruneErr := p.prune(ctx, plan)
@@ -205,6 +202,9 @@ func (r *run) settle() {
 	}
 	for _, e := range state.Inventory {
 		if !seen[e.Ref] && stays[e.Ref] {
+			if receipt, ok := r.receipts[e.Ref]; ok { // of a canary
+				e.Receipt = receipt
+			}
 			inventory = append(inventory, e)
 		}
 	}
@@ -215,7 +215,10 @@ func (r *run) settle() {
 // applied is in the inventory beside what was there. Without the lock nothing
 // is written: the release stays pending, and the next run takes over.
 func (r *run) fail(ctx context.Context, cause error) (release.Record, error) {
-	cause = causeOf(ctx, cause)
+	var stranded *StrandedError
+	if !errors.As(cause, &stranded) { // that is more than why the context ended
+		cause = causeOf(ctx, cause)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordPatience)
 	defer cancel()
 	r.record.Status, r.record.Reason = release.Failed, cause.Error()

@@ -83,6 +83,8 @@ spec:
         readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
         resources: {requests: {cpu: 10m, memory: 32Mi}}
 ---
+{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: serve}, spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: serve}, minReplicas: 2, maxReplicas: 4}}
+---
 {apiVersion: v1, kind: Service, metadata: {name: serve}, spec: {selector: {app.kubernetes.io/name: serve}, ports: [{name: http, port: 8080, targetPort: http}]}}
 `,
 		"overlays/sandbox/kustomization.yaml": "namespace: " + ns + "-dev\nresources: [../../base]\n",
@@ -141,6 +143,9 @@ func TestCanary(t *testing.T) {
 		if weights := kubectl(t, sandboxName, "get", "httproute", "serve", "-n", ns, "-o", "jsonpath={.spec.rules[0].backendRefs[*].weight}"); weights != "100 0" {
 			t.Errorf("the weights are %s", weights)
 		}
+		if held := kubectl(t, sandboxName, "get", "hpa", "serve", "-n", ns, "-o", "jsonpath={.spec.behavior.scaleDown.selectPolicy}"); held == "Disabled" {
+			t.Error("the autoscaler is still held")
+		}
 		if left := kubectl(t, sandboxName, "get", "deployments", "-n", ns, "-o", "jsonpath={.items[*].metadata.name}"); left != "route serve" {
 			t.Errorf("Deployments are left: %s", left)
 		}
@@ -191,6 +196,9 @@ func TestCanary(t *testing.T) {
 		}
 		if now := stable(); now != before {
 			t.Errorf("the Deployment was changed: %s, was %s", now, before)
+		}
+		if held := kubectl(t, sandboxName, "get", "hpa", "serve", "-n", ns, "-o", "jsonpath={.spec.behavior.scaleDown.selectPolicy}"); held != "Disabled" {
+			t.Errorf("the autoscaler may take pods away: %q", held)
 		}
 		let()
 		if code := exit(cmd); code != 0 {
@@ -257,6 +265,9 @@ func TestCanary(t *testing.T) {
 		exit(cmd)
 		if got := answers(100); got["four"] == 0 {
 			t.Errorf("nothing was left: %v", got)
+		}
+		if r := ai(t, "verify", dir, "--to", "live"); r.code != 5 || !strings.Contains(r.stdout, "serve 90, serve-canary 10") {
+			t.Errorf("verify: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
 		must(t, "rollback", dir, "--to", "live", "--yes")
 		all(t, "two")

@@ -95,9 +95,16 @@ func (a *audit) compare(check, name, what, expected, found string) {
 	a.found = append(a.found, f)
 }
 
-// objects compares the images of all pod templates, and what mounts the code.
+// objects compares the images of all pod templates, and what mounts the code;
+// and of routes, which pods get the traffic.
 func (a *audit) objects(ctx context.Context) error {
 	for _, want := range a.Objects {
+		if gvk := want.GroupVersionKind(); gvk.Group == "gateway.networking.k8s.io" && gvk.Kind == "HTTPRoute" {
+			if err := a.route(ctx, want); err != nil {
+				return err
+			}
+			continue
+		}
 		templates, err := workload.Templates(want)
 		if err != nil || len(templates) == 0 {
 			continue // what cannot be read was never applied
@@ -125,6 +132,44 @@ func (a *audit) objects(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// route compares where an HTTPRoute sends its traffic: a canary that was left
+// behind runs other code than the release.
+func (a *audit) route(ctx context.Context, want *unstructured.Unstructured) error {
+	ref := apply.RefOf(want)
+	live, err := a.cluster.Get(ctx, ref)
+	switch {
+	case apierrors.IsNotFound(err):
+		a.compare("object", ref.Short(), "object", "there", "gone")
+		return nil
+	case err != nil:
+		return fmt.Errorf("read %s: %w", ref, err)
+	}
+	a.compare("object", ref.Short(), "traffic", traffic(want), traffic(live))
+	return nil
+}
+
+// traffic says for each rule of a route which backends get which part, such as
+// "serve 90, serve-canary 10".
+func traffic(route *unstructured.Unstructured) string {
+	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
+	var out []string
+	for _, rule := range rules {
+		fields, _ := rule.(map[string]any)
+		backends, _ := fields["backendRefs"].([]any)
+		var parts []string
+		for _, backend := range backends {
+			ref, _ := backend.(map[string]any)
+			weight := ref["weight"]
+			if weight == nil {
+				weight = 1 // the API's default
+			}
+			parts = append(parts, fmt.Sprintf("%v %v", ref["name"], weight))
+		}
+		out = append(out, strings.Join(parts, ", "))
+	}
+	return strings.Join(out, "; ")
 }
 
 // wentByTTL tells of a Job that may have been removed when it was done.

@@ -36,6 +36,9 @@ type Canary struct {
 	Selector map[string]string
 	// Route is the HTTPRoute, as the current release has it.
 	Route *unstructured.Unstructured
+	// Autoscalers are those of the stable Deployment, as the current release
+	// has them.
+	Autoscalers []*unstructured.Unstructured
 
 	rules  []rule
 	stable int // pods of the stable Deployment, as the bundle says
@@ -69,24 +72,25 @@ func Find(current, next []*unstructured.Unstructured, route string) (c *Canary, 
 		return nil, fmt.Sprintf("the rules of HTTPRoute/%s change with this release", route), nil
 	}
 	ns := former.GetNamespace()
-	service := func(name string) map[string]string {
-		obj := find(current, func(o *unstructured.Unstructured) bool {
-			return is(o, "", "Service", name) && o.GetNamespace() == ns
-		})
-		if obj == nil {
-			return nil
-		}
-		labels, _, _ := unstructured.NestedStringMap(obj.Object, "spec", "selector")
-		return labels
-	}
-	main, other := service(stable), service(canary)
+	main, other := selectorOf(service(next, ns, stable)), selectorOf(service(next, ns, canary))
 	if len(main) == 0 || len(other) == 0 {
 		return fail("Services %s and %s have to be in the bundle, each with a selector", stable, canary)
 	}
+	for _, name := range []string{stable, canary} {
+		if !same(service(current, ns, name), service(next, ns, name), "spec") {
+			return nil, fmt.Sprintf("Service/%s changes with this release", name), nil
+		}
+	}
 	var behind []*unstructured.Unstructured
 	for _, obj := range next {
-		if is(obj, "apps", "Deployment", "") && obj.GetNamespace() == ns && selects(main, labelsOf(obj)) {
+		if !is(obj, "apps", "Deployment", "") || obj.GetNamespace() != ns {
+			continue
+		}
+		if selects(main, labelsOf(obj)) {
 			behind = append(behind, obj)
+		}
+		if selects(other, labelsOf(obj)) {
+			return fail("%s is behind Service %s already", apply.RefOf(obj).Short(), canary)
 		}
 	}
 	if len(behind) != 1 {
@@ -98,8 +102,11 @@ func Find(current, next []*unstructured.Unstructured, route string) (c *Canary, 
 	switch {
 	case now == nil:
 		return nil, ref.Short() + " comes with this release", nil
-	case samePods(now, want):
+	case same(now, want, "spec", "template"):
 		return nil, ref.Short() + " keeps its pods", nil
+	}
+	if strategy, _, _ := unstructured.NestedString(want.Object, "spec", "strategy", "type"); strategy == "Recreate" {
+		return fail("%s is of strategy Recreate: its pods are not to run beside the former ones", ref.Short())
 	}
 	templates, err := workload.Templates(want)
 	if err != nil {
@@ -110,13 +117,38 @@ func Find(current, next []*unstructured.Unstructured, route string) (c *Canary, 
 		c.stable = workload.Replicas(t)
 	}
 	c.Deployment = copyOf(want, other)
-	if selects(main, labelsOf(c.Deployment)) {
-		return fail("Service %s would select the pods of the canary too: the selectors of %s and %s need a label that differs", stable, stable, canary)
+	for _, obj := range slices.Concat(current, next) {
+		if apply.RefOf(obj) == c.Ref() {
+			return fail("the bundle has a %s of its own, or its current release has", c.Ref().Short())
+		}
+		if !is(obj, "", "Service", "") || obj.GetNamespace() != ns || obj.GetName() == canary {
+			continue
+		}
+		if selector := selectorOf(obj); len(selector) > 0 && selects(selector, labelsOf(c.Deployment)) {
+			return fail("Service %s would select the pods of the canary too: the selector of %s needs a label that it has with another value", obj.GetName(), canary)
+		}
 	}
-	if find(next, func(o *unstructured.Unstructured) bool { return apply.RefOf(o) == apply.RefOf(c.Deployment) }) != nil {
-		return fail("the bundle has a %s of its own", apply.RefOf(c.Deployment).Short())
+	for _, obj := range current {
+		if is(obj, "autoscaling", "HorizontalPodAutoscaler", "") && obj.GetNamespace() == ns && scales(obj, ref) {
+			c.Autoscalers = append(c.Autoscalers, obj)
+		}
 	}
 	return c, "", nil
+}
+
+// scales says whether an autoscaler is that of a Deployment.
+func scales(autoscaler *unstructured.Unstructured, ref apply.Ref) bool {
+	kind, _, _ := unstructured.NestedString(autoscaler.Object, "spec", "scaleTargetRef", "kind")
+	name, _, _ := unstructured.NestedString(autoscaler.Object, "spec", "scaleTargetRef", "name")
+	return kind == ref.Kind && name == ref.Name && autoscaler.GetAPIVersion() == "autoscaling/v2"
+}
+
+// Held returns an autoscaler that takes away no pods: the Deployment has less
+// to do meanwhile, and gets all of it back at once.
+func Held(autoscaler *unstructured.Unstructured) *unstructured.Unstructured {
+	out := autoscaler.DeepCopy()
+	_ = unstructured.SetNestedField(out.Object, "Disabled", "spec", "behavior", "scaleDown", "selectPolicy") // these are maps
+	return out
 }
 
 // Ref names the canary's Deployment.
@@ -258,15 +290,32 @@ func isRoute(name string) func(*unstructured.Unstructured) bool {
 	}
 }
 
-// samePods says whether two Deployments have one pod template. Numbers differ
-// in type where one of them was stored.
-func samePods(a, b *unstructured.Unstructured) bool {
+// same says whether two objects have one value of a field. Numbers differ in
+// type where one of the objects was stored.
+func same(a, b *unstructured.Unstructured, field ...string) bool {
 	var raw [2][]byte
 	for i, obj := range []*unstructured.Unstructured{a, b} {
-		t, _, _ := unstructured.NestedFieldNoCopy(obj.Object, "spec", "template")
-		raw[i], _ = json.Marshal(t) // what was decoded from JSON encodes
+		if obj == nil {
+			return false
+		}
+		value, _, _ := unstructured.NestedFieldNoCopy(obj.Object, field...)
+		raw[i], _ = json.Marshal(value) // what was decoded from JSON encodes
 	}
 	return bytes.Equal(raw[0], raw[1])
+}
+
+func service(objects []*unstructured.Unstructured, namespace, name string) *unstructured.Unstructured {
+	return find(objects, func(o *unstructured.Unstructured) bool {
+		return is(o, "", "Service", name) && o.GetNamespace() == namespace
+	})
+}
+
+func selectorOf(service *unstructured.Unstructured) map[string]string {
+	if service == nil {
+		return nil
+	}
+	labels, _, _ := unstructured.NestedStringMap(service.Object, "spec", "selector")
+	return labels
 }
 
 func labelsOf(deployment *unstructured.Unstructured) map[string]string {

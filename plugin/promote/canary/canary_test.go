@@ -123,6 +123,7 @@ func TestWhereThereIsNothingToTryItSaysWhy(t *testing.T) {
 		{"the same pods", bundle, strings.Replace(bundle, "replicas: 4", "replicas: 5", 1), "Deployment/model keeps its pods"},
 		{"a new route", strings.Replace(bundle, route, "", 1), changed, "HTTPRoute/serve comes with this release"},
 		{"a route that changes", strings.ReplaceAll(bundle, "name: serve-canary", "name: other"), changed, "the rules of HTTPRoute/serve change with this release"},
+		{"a Service that changes", bundle, strings.Replace(changed, "spec: {selector: {app: serve}}", "spec: {selector: {app: serve}, ports: [{port: 1}]}", 1), "Service/serve changes with this release"},
 		{"a new Deployment", strings.Replace(bundle, "name: model", "name: former", 1), changed, "Deployment/model comes with this release"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -140,7 +141,9 @@ func TestABundleThatCannotHaveACanary(t *testing.T) {
 		{"no weights", strings.ReplaceAll(bundle, "weight: 0", "weight: 1"), "no rule has two Services"},
 		{"a Service elsewhere", strings.ReplaceAll(bundle, "name: serve-canary, port", "namespace: elsewhere, name: serve-canary, port"), "no rule has two Services"},
 		{"no Service", strings.Replace(bundle, "metadata: {name: serve-canary, namespace: ns}", "metadata: {name: another, namespace: ns}", 1), "Services serve and serve-canary have to be in the bundle"},
-		{"one label for both", strings.Replace(bundle, "selector: {app: serve-canary}", "selector: {app: serve}", 1), "would select the pods of the canary too"},
+		{"one label for both", strings.Replace(bundle, "selector: {app: serve-canary}", "selector: {app: serve}", 1), "Deployment/model is behind Service serve-canary already"},
+		{"a Service for all of them", bundle + "\n---\n{apiVersion: v1, kind: Service, metadata: {name: all, namespace: ns}, spec: {selector: {stage: serve}}}", "Service all would select the pods of the canary too"},
+		{"pods that must not run together", strings.Replace(bundle, "replicas: 4", "strategy: {type: Recreate}", 1), "Deployment/model is of strategy Recreate"},
 		{"two Deployments", bundle + "\n---\n" + strings.Replace(strings.Split(bundle, "---")[3], "name: model", "name: second", 1), "2 Deployments are behind Service serve"},
 		{"its name is taken", bundle + "\n---\n{apiVersion: apps/v1, kind: Deployment, metadata: {name: model-canary, namespace: ns}, spec: {template: {}}}", "the bundle has a Deployment/model-canary of its own"},
 	} {
