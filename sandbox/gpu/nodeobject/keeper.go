@@ -76,13 +76,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// send tries an Event several times.
+// send tries an Event several times, unless the server refuses it for good; a
+// 429 is a server that is busy.
 func (k *Keeper) send(ctx context.Context, e event) {
 	pause := firstRetry
 	for range maxTries {
 		err := k.call(ctx, http.MethodPost, "/api/v1/namespaces/"+e.Metadata["namespace"]+"/events", "application/json", e, &struct{}{})
 		var refused *StatusError
-		if k.say(err) || errors.As(err, &refused) && refused.Code < http.StatusInternalServerError {
+		if k.say(err) || errors.As(err, &refused) && refused.Code < http.StatusInternalServerError && refused.Code != http.StatusTooManyRequests {
 			return
 		}
 		select {

@@ -27,6 +27,7 @@ type server struct {
 	labels  map[string]string
 	events  []event
 	refuse  int // how many calls are refused before one is answered
+	busy    int // how many Events are answered with 429 before that
 	changed chan struct{}
 }
 
@@ -39,6 +40,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		default:
 		}
 	}()
+	if s.busy > 0 && r.Method == http.MethodPost {
+		s.busy--
+		w.WriteHeader(http.StatusTooManyRequests)
+		return
+	}
 	if s.refuse > 0 {
 		s.refuse--
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -145,7 +151,7 @@ func TestKeeper(t *testing.T) {
 	s.until(t, labelled)
 
 	s.mu.Lock()
-	s.refuse = 1
+	s.refuse, s.busy = 1, 1
 	s.mu.Unlock()
 	k.Event(true, "Broken", "GPU 3 is broken")
 	s.until(t, func() bool { return len(s.events) == 1 })
