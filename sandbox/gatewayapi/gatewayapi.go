@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
 
 // manifest is where a build carries the CRDs.
 const manifest = "crds/gateway-api.yaml"
+
+// kinds are those that users of a sandbox apply.
+const kinds = "gateways.gateway.networking.k8s.io,httproutes.gateway.networking.k8s.io"
 
 // Reporter is told of the steps.
 type Reporter interface {
@@ -42,10 +46,23 @@ func Install(ctx context.Context, carried fs.FS, c cluster.Cluster, wait time.Du
 	if _, err := node.Kubectl(ctx, bytes.NewReader(crds), "apply", "--server-side", "--field-manager=kubectl-ai", "-f", "-"); err != nil {
 		return fmt.Errorf("apply the CRDs: %w", err)
 	}
-	if _, err := node.Kubectl(ctx, bytes.NewReader(crds), "wait", "--for=condition=Established", "--timeout="+wait.String(), "-f", "-"); err != nil {
+	if err := served(ctx, node, crds, wait); err != nil {
 		return fmt.Errorf("wait for the CRDs: %w", err)
 	}
 	return nil
+}
+
+// served waits until the API server serves the kinds. kubectl wait fails at
+// once on a CRD that has no conditions yet (kubernetes#66439), and one that is
+// established is listed by discovery a moment later.
+func served(ctx context.Context, node cluster.Node, crds []byte, wait time.Duration) error {
+	return engine.Retry(ctx, wait, func(left time.Duration) error {
+		if _, err := node.Kubectl(ctx, bytes.NewReader(crds), "wait", "--for=condition=Established", "--timeout="+left.String(), "-f", "-"); err != nil {
+			return err
+		}
+		_, err := node.Kubectl(ctx, nil, "get", kinds, "-A", "-o", "name", "--request-timeout=5s")
+		return err
+	})
 }
 
 func read(carried fs.FS) ([]byte, error) {
