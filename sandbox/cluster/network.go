@@ -65,10 +65,18 @@ func compareIP(a, b string) int {
 	return first.Compare(second)
 }
 
+// answerTimeout bounds how long an API server that has just begun may fail what
+// it is asked.
+const answerTimeout = 30 * time.Second
+
 // needsRoutes says whether no daemon of the node image keeps the routes
 // between nodes, as kindnet does.
 func needsRoutes(ctx context.Context, control Node) (bool, error) {
-	out, err := control.Kubectl(ctx, nil, "get", "daemonsets", "-n", "kube-system", "-o", "name")
+	var out []byte
+	err := engine.Retry(ctx, answerTimeout, func(time.Duration) (err error) {
+		out, err = control.Kubectl(ctx, nil, "get", "daemonsets", "-n", "kube-system", "-o", "name", "--request-timeout=5s")
+		return err
+	})
 	if err != nil {
 		return false, fmt.Errorf("list daemon sets: %w", err)
 	}
@@ -103,34 +111,44 @@ func setRoutes(ctx context.Context, nodes []Node, pods map[string][]string) erro
 	return group.Wait()
 }
 
-// podNetworksTimeout bounds how long a new node may be without a pod network;
-// the controller manager gives it one at once.
+// podNetworksTimeout bounds how long a new node may be without a pod network,
+// and an API server that has just begun may fail to tell; the controller
+// manager gives it one at once.
 const podNetworksTimeout = 30 * time.Second
 
 // podNetworks returns the pod networks of every node, once all have one.
 func podNetworks(ctx context.Context, control Node, nodes int) (map[string][]string, error) {
-	limited, cancel := context.WithTimeout(ctx, podNetworksTimeout)
-	defer cancel()
+	deadline := time.NewTimer(podNetworksTimeout)
+	defer deadline.Stop()
 	again := time.NewTicker(readyPoll)
 	defer again.Stop()
 	for {
-		out, err := control.Kubectl(limited, nil, "get", "nodes", "-o", "json")
-		if err != nil {
-			return nil, fmt.Errorf("list nodes: %w", err)
-		}
-		networks, err := parsePodNetworks(out)
-		if err != nil || len(networks) >= nodes {
-			return networks, err
+		networks, err := askPodNetworks(ctx, control)
+		var failed *engine.CommandError
+		switch {
+		case err == nil && len(networks) >= nodes:
+			return networks, nil
+		case err == nil:
+			err = fmt.Errorf("%d of %d nodes have a pod network", len(networks), nodes)
+		case !errors.As(err, &failed):
+			return nil, err
 		}
 		select {
 		case <-again.C:
-		case <-limited.Done():
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			return nil, fmt.Errorf("%d of %d nodes have a pod network", len(networks), nodes)
+		case <-deadline.C:
+			return nil, err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+func askPodNetworks(ctx context.Context, control Node) (map[string][]string, error) {
+	out, err := control.Kubectl(ctx, nil, "get", "nodes", "-o", "json", "--request-timeout=5s")
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	return parsePodNetworks(out)
 }
 
 // parsePodNetworks reads a list of nodes: the IPv4 pod networks of those that

@@ -287,6 +287,10 @@ func (m *Manager) Remove(ctx context.Context, e Endpoint) error {
 	return err
 }
 
+// announceTimeout bounds how long an API server that has just begun may fail
+// what it is asked.
+const announceTimeout = 30 * time.Second
+
 // Wire makes nodes pull localhost:PORT from the registry, and tells the
 // cluster's users of it (KEP-1755).
 func Wire(ctx context.Context, nodes []cluster.Node, e Endpoint) error {
@@ -304,7 +308,11 @@ func Wire(ctx context.Context, nodes []cluster.Node, e Endpoint) error {
 	if !ok {
 		return nil
 	}
-	if _, err := control.Kubectl(ctx, strings.NewReader(hostingConfigMap(e)), "apply", "-f", "-"); err != nil {
+	err := engine.Retry(ctx, announceTimeout, func(time.Duration) error {
+		_, err := control.Kubectl(ctx, strings.NewReader(hostingConfigMap(e)), "apply", "--request-timeout=5s", "-f", "-")
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("announce the registry in the cluster: %w", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/engine/enginetest"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/image"
 )
@@ -121,5 +122,18 @@ exit 0`)
 		if !strings.Contains(string(said), want) {
 			t.Errorf("no %q in\n%s", want, said)
 		}
+	}
+}
+
+// An API server that has just begun fails one command and does the next.
+func TestTheAnnouncementIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	e, dir := enginetest.Script(t, `cat >said
+case "$*" in *" apply "*) mkdir failed 2>/dev/null && { echo etcdserver: leader changed >&2; exit 1; }; mv said announced;; esac`)
+	if err := Wire(t.Context(), []cluster.Node{cluster.NewNode(e, "ai-control-plane", cluster.ControlPlane)}, Endpoint{5001}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "announced")); err != nil || string(got) != hostingConfigMap(Endpoint{5001}) {
+		t.Errorf("announced %s, %v", got, err)
 	}
 }

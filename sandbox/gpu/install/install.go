@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/driver"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
@@ -237,14 +238,7 @@ func offered(ctx context.Context, equipped []*equipment, o Options) error {
 }
 
 func await(ctx context.Context, nodes []Node, resource string, count int, o Options) error {
-	args := []string{
-		"wait", "--timeout", o.Wait.String(),
-		fmt.Sprintf(`--for=jsonpath={.status.allocatable.%s}=%d`, strings.ReplaceAll(resource, ".", `\.`), count),
-	}
-	for _, n := range nodes {
-		args = append(args, "node/"+n.String())
-	}
-	_, err := o.Kubectl(ctx, nil, args...)
+	err := shows(ctx, nodes, fmt.Sprintf(`{.status.allocatable.%s}=%d`, strings.ReplaceAll(resource, ".", `\.`), count), o)
 	if err == nil {
 		return nil
 	}
@@ -266,18 +260,30 @@ func await(ctx context.Context, nodes []Node, resource string, count int, o Opti
 // labelled waits until every agent has labelled its Node object, which it does
 // as soon as it runs.
 func labelled(ctx context.Context, equipped []*equipment, o Options) error {
-	key := strings.ReplaceAll(model.LabelPresent, ".", `\.`)
-	args := []string{"wait", "--timeout", o.Wait.String(), "--for=jsonpath={.metadata.labels." + key + "}=true"}
+	var nodes []Node
 	for _, e := range equipped {
-		args = append(args, "node/"+e.String())
+		nodes = append(nodes, e.Node)
 	}
-	if _, err := o.Kubectl(ctx, nil, args...); err != nil {
+	if err := shows(ctx, nodes, "{.metadata.labels."+strings.ReplaceAll(model.LabelPresent, ".", `\.`)+"}=true", o); err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		return fmt.Errorf("wait for the labels of the GPUs: %w", err)
 	}
 	return nil
+}
+
+// shows waits until the Node objects have a field of that value. The API server
+// that fails one look may answer the next.
+func shows(ctx context.Context, nodes []Node, field string, o Options) error {
+	return engine.Retry(ctx, o.Wait, func(left time.Duration) error {
+		args := []string{"wait", "--timeout", left.String(), "--for=jsonpath=" + field}
+		for _, n := range nodes {
+			args = append(args, "node/"+n.String())
+		}
+		_, err := o.Kubectl(ctx, nil, args...)
+		return err
+	})
 }
 
 // NotOfferedError says that kubelets did not offer the GPUs in time.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/kubectl-ai/kubectl-ai/sandbox/engine"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/model"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/spec"
 )
@@ -285,5 +286,22 @@ func TestInstallRealGPUs(t *testing.T) {
 	var unseen *NotSeenError
 	if err := Install(t.Context(), list(n), payload, o, nil); !errors.As(err, &unseen) || unseen.Node != "ai-worker" || !errors.Is(err, n.blind) {
 		t.Errorf("a node without the driver's files: %v", err)
+	}
+}
+
+// An API server that has just begun fails one look and answers the next.
+func TestInstallLooksAgain(t *testing.T) {
+	k := &kubectl{}
+	o := k.options()
+	failed := map[string]bool{}
+	o.Kubectl = func(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+		if look := args[3]; !failed[look] {
+			failed[look] = true
+			return nil, &engine.CommandError{Command: "docker exec", Stderr: "net/http: TLS handshake timeout"}
+		}
+		return k.run(ctx, stdin, args...)
+	}
+	if err := Install(t.Context(), list(newNode(t, "ai-worker")), payload, o, nil); err != nil || len(failed) != 2 || len(k.calls) != 2 {
+		t.Errorf("%v; kubectl %q", err, k.calls)
 	}
 }
