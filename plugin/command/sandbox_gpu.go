@@ -92,14 +92,19 @@ func provisionGPUs(programs fs.FS) func(context.Context, cluster.Cluster, []clus
 		if !ok {
 			return &cluster.StoppedError{Name: c.Name}
 		}
-		targets := make([]install.Node, len(nodes))
-		for i, n := range nodes {
-			targets[i] = n
-		}
-		return install.Install(ctx, targets, programs, install.Options{
+		return install.Install(ctx, targets(nodes), programs, install.Options{
 			Cluster: c.Name,
 			GPUs:    c.Mark.GPUs.Nodes,
 			Kubectl: control.Kubectl,
 		}, r)
 	}
+}
+
+// targets are nodes as the package install takes them.
+func targets(nodes []cluster.Node) []install.Node {
+	out := make([]install.Node, len(nodes))
+	for i, n := range nodes {
+		out[i] = n
+	}
+	return out
 }

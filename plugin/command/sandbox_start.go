@@ -9,6 +9,7 @@ import (
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/explain"
 	"github.com/kubectl-ai/kubectl-ai/sandbox/cluster"
+	"github.com/kubectl-ai/kubectl-ai/sandbox/gpu/install"
 )
 
 // SandboxStartOptions are the flags of `sandbox start`.
@@ -24,8 +25,9 @@ func newCmdSandboxStart(f *Factory) *cobra.Command {
 		Use:   "start",
 		Short: "Start a stopped sandbox",
 		Long: `Start the nodes of a stopped sandbox and its registry, wait until the nodes are
-ready, and renew its context in your kubeconfig. Everything that was in it is
-there again; pods start anew.`,
+ready and offer their GPUs, and renew its context in your kubeconfig. Everything
+that was in it is there again; pods start anew. A GPU that sandbox gpu fail broke
+stays broken.`,
 		Example: `  kubectl ai sandbox start
   kubectl ai sandbox start --name team`,
 		Args: noArgs,
@@ -37,7 +39,7 @@ there again; pods start anew.`,
 		},
 	}
 	addSandboxName(cmd, f, &o.Name)
-	cmd.Flags().DurationVar(&o.Wait, "wait", 2*time.Minute, "how long nodes may take to become ready; 0s does not wait")
+	cmd.Flags().DurationVar(&o.Wait, "wait", 2*time.Minute, "how long nodes may take to become ready, and then to offer their GPUs; 0s does not wait")
 	cmd.Flags().BoolVar(&o.SwitchContext, "switch-context", false, "make its context your current one")
 	return cmd
 }
@@ -57,6 +59,12 @@ func (o *SandboxStartOptions) Run(ctx context.Context, f *Factory) error {
 		err := s.registries.Ensure(ctx, e)
 		s.Reporter.End(err)
 		if err != nil {
+			return err
+		}
+	}
+	if control, ok := cluster.Primary(c.Nodes); ok && o.Wait > 0 && c.Mark.GPUs.Mode != cluster.NoGPUs && !c.Mark.Unfinished {
+		options := install.Options{GPUs: c.Mark.GPUs.Nodes, Kubectl: control.Kubectl, Wait: o.Wait}
+		if err := install.Await(ctx, targets(c.Nodes), options, s.Reporter); err != nil {
 			return err
 		}
 	}

@@ -81,27 +81,25 @@ func Install(ctx context.Context, nodes []Node, payload fs.FS, o Options, r Repo
 	if len(equipped) == 0 {
 		return nil
 	}
-	step := func(name string, f func() error) error {
-		if r == nil {
-			return f()
-		}
-		r.Start(name)
-		err := f()
-		r.End(err)
-		return err
-	}
-	err := step("Install "+describe(equipped), func() error {
+	err := step(r, "Install "+describe(equipped), func() error {
 		return everyNode(ctx, equipped, func(ctx context.Context, e *equipment) error { return put(ctx, e, payload, o) })
 	})
 	if err != nil {
 		return err
 	}
-	return step("Wait for the kubelets to offer the GPUs", func() error {
-		if err := offered(ctx, equipped, o); err != nil {
-			return err
-		}
-		return labelled(ctx, equipped, o)
-	})
+	return step(r, waitStep, func() error { return schedulable(ctx, equipped, o) })
+}
+
+const waitStep = "Wait for the kubelets to offer the GPUs"
+
+func step(r Reporter, name string, f func() error) error {
+	if r == nil {
+		return f()
+	}
+	r.Start(name)
+	err := f()
+	r.End(err)
+	return err
 }
 
 // equipment is a node and the GPUs that it gets.
@@ -213,6 +211,14 @@ func write(ctx context.Context, n Node, path, mode string, content []byte) error
 		return fmt.Errorf("write %s on %s: %w", path, n, err)
 	}
 	return nil
+}
+
+// schedulable waits until pods can be scheduled on what nodes offer.
+func schedulable(ctx context.Context, equipped []*equipment, o Options) error {
+	if err := offered(ctx, equipped, o); err != nil {
+		return err
+	}
+	return labelled(ctx, equipped, o)
 }
 
 // offered waits until every kubelet has told the API server of its GPUs.

@@ -29,6 +29,8 @@ type fakeNode struct {
 	status  string // what systemctl status prints
 	sees    string // what ai-gpu state prints
 	blind   error  // of ai-gpu state
+	lists   string // what ai-gpu ls prints
+	early   error  // of ai-gpu ls, once
 	refuse  error  // of systemctl restart
 
 	mu      sync.Mutex
@@ -53,6 +55,10 @@ func (n *fakeNode) Run(_ context.Context, stdin io.Reader, cmd ...string) ([]byt
 		return nil, nil
 	case cmd[0] == "/usr/local/bin/ai-gpu" && cmd[1] == "state":
 		return []byte(n.sees), n.blind
+	case cmd[0] == "/usr/local/bin/ai-gpu" && cmd[1] == "ls":
+		err := n.early
+		n.early = nil
+		return []byte(n.lists), err
 	case cmd[0] == "sh" && strings.Contains(cmd[2], "cat >"):
 		content, err := io.ReadAll(stdin)
 		n.files[cmd[4]] = cmd[5] + " " + string(content)
