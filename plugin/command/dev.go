@@ -8,9 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
@@ -154,7 +152,7 @@ func (o *DevOptions) Run(ctx context.Context, f *Factory) error {
 
 // apply brings the injected objects into the cluster.
 func (o *DevOptions) apply(ctx context.Context, f *Factory, t *target, progress *term.Progress) error {
-	if err := o.ensureNamespace(ctx, t); err != nil {
+	if err := t.ensureNamespace(ctx, progress); err != nil {
 		return err
 	}
 	options := apply.Options{Manager: devManager}
@@ -179,31 +177,6 @@ func (o *DevOptions) apply(ctx context.Context, f *Factory, t *target, progress 
 	}
 	_, err = t.applier.Apply(ctx, plan, options, progress)
 	return err
-}
-
-// ensureNamespace makes the namespace in the sandbox when the bundle leaves
-// that to others: in a sandbox there are no others. Who may not make
-// namespaces has been given one, or hears it of the objects that go there.
-// Elsewhere it is to be there.
-func (o *DevOptions) ensureNamespace(ctx context.Context, t *target) error {
-	for _, obj := range t.objects {
-		if obj.GetKind() == "Namespace" && obj.GetName() == t.namespace {
-			return nil
-		}
-	}
-	if t.foreign {
-		_, err := t.client.CoreV1().Namespaces().Get(ctx, t.namespace, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return &explain.NoNamespaceError{Namespace: t.namespace, Context: t.context}
-		}
-		return nil // there, or hidden from this user
-	}
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.namespace}}
-	_, err := t.client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
-	if err != nil && !apierrors.IsAlreadyExists(err) && !apierrors.IsForbidden(err) {
-		return fmt.Errorf("make namespace %s: %w", t.namespace, err)
-	}
-	return nil
 }
 
 // cleanup removes what dev applied: objects of the bundle that carry the

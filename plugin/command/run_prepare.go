@@ -60,7 +60,7 @@ func (o *RunOptions) prepare(ctx context.Context, f *Factory, t *target, r *runS
 			return nil, err
 		}
 	}
-	if err := (&DevOptions{}).ensureNamespace(ctx, t); err != nil {
+	if err := t.ensureNamespace(ctx, r.progress); err != nil {
 		return nil, err
 	}
 	p.who = who(ctx, t.applier)
