@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
@@ -208,15 +206,13 @@ func ask(ctx context.Context, p *production) (s exporter.Status, err error) {
 	if err != nil {
 		return s, fmt.Errorf("list pods of namespace %s: %w", p.namespace, err)
 	}
-	running := slices.IndexFunc(pods.Items, func(pod corev1.Pod) bool {
-		return pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil
-	})
-	if running < 0 {
+	pod := answering(pods.Items)
+	if pod == nil {
 		return s, &exporter.AbsentError{Namespace: p.namespace}
 	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return exporter.Ask(ctx, forward.Client(forward.Dialer(p.config, client, p.namespace), pods.Items[running].Name, exporter.Port))
+	return exporter.Ask(ctx, forward.Client(forward.Dialer(p.config, client, p.namespace), pod.Name, exporter.Port))
 }
 
 // retrain makes a Job, or says what holds it back. Someone who asks waits for

@@ -106,12 +106,12 @@ func servicePod(ctx context.Context, config *rest.Config, client clientset.Inter
 	if err != nil {
 		return nil, fmt.Errorf("find the pods of Service/%s: %w", service.Name, err)
 	}
-	i := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil })
+	pod := answering(pods.Items)
 	j := slices.IndexFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return fmt.Sprint(p.Port) == port })
-	if i < 0 || j < 0 {
+	if pod == nil || j < 0 {
 		return nil, fmt.Errorf("no pod of Service/%s serves port %s", service.Name, port)
 	}
-	pod, target := pods.Items[i], service.Spec.Ports[j].TargetPort
+	target := service.Spec.Ports[j].TargetPort
 	number := int32(target.IntValue()) // 0 for a name
 	for _, c := range pod.Spec.Containers {
 		for _, p := range c.Ports {
