@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -169,13 +170,14 @@ func (o *PullOptions) rank(ctx context.Context, t *target) (session.Rank, error)
 }
 
 func (o *PullOptions) fetch(ctx context.Context, f *Factory, t *target, rank session.Rank, root *os.Root) ([]pull.Item, error) {
+	progress := term.NewProgress(f.Streams)
+	progress.Start("Pull from " + rankName(rank))
 	stream, err := t.outputs(ctx, rank)
 	if err != nil {
+		progress.End(err)
 		return nil, err
 	}
 	defer func() { _ = stream.Close() }()
-	progress := term.NewProgress(f.Streams)
-	progress.Start("Pull from " + rankName(rank))
 	said := time.Now()
 	options := pull.Options{Force: o.Force, Progress: func(done, total int64) {
 		if time.Since(said) >= progressEvery {
@@ -198,7 +200,38 @@ func (o *PullOptions) fetch(ctx context.Context, f *Factory, t *target, rank ses
 func (t *target) outputs(ctx context.Context, rank session.Rank) (io.ReadWriteCloser, error) {
 	d := &execstream.Dialer{Config: t.config, Client: t.client, Namespace: t.namespace}
 	pod, container, _ := strings.Cut(rank.Name, "/")
-	return d.Dial(ctx, pod, container, inject.AgentPath, "pull", "--socket", inject.SocketPath(container))
+	return speaking(ctx, func() (io.ReadWriteCloser, error) {
+		return d.Dial(ctx, pod, container, inject.AgentPath, "pull", "--socket", inject.SocketPath(container))
+	})
+}
+
+// speaking dials until an agent answers, which speaks first: that a container
+// cannot be reached, a stream tells only when it is read.
+func speaking(ctx context.Context, dial func() (io.ReadWriteCloser, error)) (io.ReadWriteCloser, error) {
+	var stream struct {
+		io.Reader
+		io.WriteCloser
+	}
+	err := session.Retry(ctx, func() error {
+		s, err := dial()
+		if err != nil {
+			return err
+		}
+		in := bufio.NewReader(s)
+		if _, err := in.Peek(1); err != nil {
+			_ = s.Close()
+			if errors.Is(err, io.EOF) {
+				err = &pull.CutError{Err: err}
+			}
+			return err
+		}
+		stream.Reader, stream.WriteCloser = in, s
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return stream, nil
 }
 
 // progressEvery is how often a long copy says how far it is.

@@ -344,7 +344,11 @@ func (c *conn) commit(ctx context.Context, v *Version, m *wire.Commit, pipelined
 
 // Verify asks a rank what it has on disk; it may run beside a dev.
 func Verify(ctx context.Context, dial Dial, rank Rank) (*wire.Verified, error) {
-	c, err := open(ctx, dial, rank, wire.Hello{Role: wire.Observer}, &Events{}, wire.Heartbeat{})
+	var c *conn
+	err := Retry(ctx, func() (err error) {
+		c, err = open(ctx, dial, rank, wire.Hello{Role: wire.Observer}, &Events{}, wire.Heartbeat{})
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
