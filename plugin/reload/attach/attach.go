@@ -9,6 +9,7 @@
 package attach
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -102,6 +103,9 @@ func Find(pod *corev1.Pod, name, into, signal string) (*Container, error) {
 	case signal != "" && (pod.Spec.HostPID || pod.Spec.ShareProcessNamespace != nil && *pod.Spec.ShareProcessNamespace):
 		return nil, c.unfit(SharedPIDs, "the pod shares its process IDs, so process 1 is not the container's and cannot be told by a signal")
 	}
+	if why := stopped(pod, name); why != "" {
+		return nil, c.unfit(NotRunning, "the container does not run: %s", why)
+	}
 	if why := readOnly(pod, spec, c.Into); why != "" {
 		return nil, c.unfit(ReadOnly, "%s", why)
 	}
@@ -110,6 +114,22 @@ func Find(pod *corev1.Pod, name, into, signal string) (*Container, error) {
 
 func (c *Container) unfit(kind Kind, format string, args ...any) error {
 	return &UnfitError{Where: c.String(), Kind: kind, Detail: fmt.Sprintf(format, args...)}
+}
+
+// stopped says why a container of a pod that runs does not, as it begins again;
+// "": it does.
+func stopped(pod *corev1.Pod, name string) string {
+	i := slices.IndexFunc(pod.Status.ContainerStatuses, func(s corev1.ContainerStatus) bool { return s.Name == name })
+	if i < 0 {
+		return ""
+	}
+	switch state := pod.Status.ContainerStatuses[i].State; {
+	case state.Waiting != nil:
+		return "it waits (" + cmp.Or(state.Waiting.Reason, "no reason is given") + ")"
+	case state.Terminated != nil:
+		return fmt.Sprintf("it has ended with exit code %d", state.Terminated.ExitCode)
+	}
+	return ""
 }
 
 // readOnly says why nothing can be written to a folder, as far as the manifest

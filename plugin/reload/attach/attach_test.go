@@ -39,6 +39,11 @@ func TestFind(t *testing.T) {
 	locked := func(p *corev1.Pod) {
 		p.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{ReadOnlyRootFilesystem: &yes}
 	}
+	state := func(s corev1.ContainerState) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "side"}, {Name: "main", State: s}}
+		}
+	}
 	for _, c := range []struct {
 		name, into, signal string
 		edit               func(*corev1.Pod)
@@ -56,6 +61,9 @@ func TestFind(t *testing.T) {
 		{name: "no folder", edit: func(p *corev1.Pod) { p.Spec.Containers[0].WorkingDir = "" }, want: NoFolder},
 		{name: "the root", into: "/", want: NoFolder},
 		{name: "a pod that waits", edit: func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending }, want: NotRunning},
+		{name: "a container that waits to begin again", edit: state(corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}), want: NotRunning},
+		{name: "one that has ended", edit: state(corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 1}}), want: NotRunning},
+		{name: "one that runs", edit: state(corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}), at: "/app"},
 		{name: "a container that dev runs", edit: func(p *corev1.Pod) {
 			p.Annotations = map[string]string{inject.ContainersAnnotation: "other,main"}
 		}, want: HasAgent},
