@@ -52,8 +52,8 @@ func TestAwait(t *testing.T) {
 		asked[call] = true
 	}
 	want := map[string]bool{
-		`wait --timeout 2m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=2 node/ai-worker`:                                        true,
-		`wait --timeout 2m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=1 node/ai-worker2`:                                       true,
+		`wait --timeout 2m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=2 node/ai-worker`:                                          true,
+		`wait --timeout 2m0s --for=jsonpath={.status.allocatable.nvidia\.com/gpu}=1 node/ai-worker2`:                                         true,
 		`wait --timeout 2m0s --for=jsonpath={.metadata.labels.nvidia\.com/gpu\.present}=true node/ai-worker node/ai-worker2 node/ai-worker3`: true,
 	}
 	if diff := cmp.Diff(want, asked); diff != "" {
