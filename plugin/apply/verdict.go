@@ -79,6 +79,9 @@ func judge(ref Ref, v view) verdict {
 	if out.phase == Complete || out.err != nil {
 		return out
 	}
+	if stale(v.object) {
+		return out // its pods, and what was refused, are of the former spec
+	}
 	for _, pod := range v.pods {
 		if err := trouble(ref, pod, v); err != nil {
 			return verdict{phase: Failed, err: err, say: err.Error()}

@@ -212,7 +212,7 @@ func (w *waiting) podsOf(live *unstructured.Unstructured) (out []*corev1.Pod, le
 		owners = w.setsOf(live)
 	}
 	label, value := podLabel(live)
-	revision, _, _ := unstructured.NestedString(live.Object, "status", "updateRevision")
+	revision := revisionOf(live)
 	for _, pod := range w.pods {
 		var current, ours bool
 		if c := metav1.GetControllerOf(pod); c != nil {
@@ -221,9 +221,7 @@ func (w *waiting) podsOf(live *unstructured.Unstructured) (out []*corev1.Pod, le
 		if label != "" && pod.Namespace == live.GetNamespace() && pod.Labels[label] == value {
 			current, ours = true, true
 		}
-		if revision != "" && pod.Labels["controller-revision-hash"] != revision {
-			current = false
-		}
+		current = current && revision.made(pod)
 		leaving = leaving || ours && (!current || pod.DeletionTimestamp != nil)
 		if current {
 			out = append(out, pod)
@@ -236,6 +234,32 @@ func (w *waiting) podsOf(live *unstructured.Unstructured) (out []*corev1.Pod, le
 		return 1
 	})
 	return out, leaving
+}
+
+// revision is a label that the pods of a workload's current template have, and
+// its value, "" while nobody knows it. Most kinds have no such label.
+type revision struct{ label, value string }
+
+// revisionOf returns the revision that a StatefulSet's controller says, or that
+// the server gives a DaemonSet as soon as its template changes.
+func revisionOf(live *unstructured.Unstructured) revision {
+	if hash := text(live, "status.updateRevision"); hash != "" {
+		if stale(live) {
+			hash = "" // not said yet
+		}
+		return revision{"controller-revision-hash", hash}
+	}
+	if live.GetKind() == "DaemonSet" {
+		if n := live.GetAnnotations()["deprecated.daemonset.template.generation"]; n != "" {
+			return revision{"pod-template-generation", n}
+		}
+	}
+	return revision{}
+}
+
+// made says whether a pod is of the revision.
+func (r revision) made(pod *corev1.Pod) bool {
+	return r.label == "" || r.value != "" && pod.Labels[r.label] == r.value
 }
 
 // podLabel is what an operator marks the pods of a workload with.

@@ -280,3 +280,40 @@ func TestUntilCompleteAServiceIsEnoughWhenItRuns(t *testing.T) {
 		t.Errorf("done = %v, err = %v: %v", done, err, w.pending())
 	}
 }
+
+// A rollout is watched from its first moment on, when the controller has not
+// seen it yet: what fails then are the pods that it is to mend.
+func TestPodsOfAFormerSpecDoNotFailItsFix(t *testing.T) {
+	const set = `{apiVersion: apps/v1, kind: StatefulSet, metadata: {name: o, namespace: ns, uid: o, generation: 2}, spec: {replicas: 1, template: {spec: {}}}, status: {observedGeneration: OBSERVED, replicas: 1, updateRevision: REVISION}}`
+	const daemons = `{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: o, namespace: ns, uid: o, generation: 2, annotations: {deprecated.daemonset.template.generation: "2"}}, spec: {template: {spec: {}}}, status: {observedGeneration: OBSERVED, desiredNumberScheduled: 1}}`
+	const groups = `{apiVersion: leaderworkerset.x-k8s.io/v1, kind: LeaderWorkerSet, metadata: {name: o, namespace: ns, uid: o, generation: 2}, spec: {replicas: 1}, status: {observedGeneration: OBSERVED}}`
+	for _, c := range []struct {
+		name, object, observed, revision string
+		labels                           map[string]string
+		fails                            bool
+	}{
+		{name: "a StatefulSet that was not looked at", object: set, observed: "1", revision: "old", labels: map[string]string{"controller-revision-hash": "old"}},
+		{name: "a StatefulSet that replaces its pods", object: set, observed: "2", revision: "new", labels: map[string]string{"controller-revision-hash": "old"}},
+		{name: "a StatefulSet whose fix fails", object: set, observed: "2", revision: "new", labels: map[string]string{"controller-revision-hash": "new"}, fails: true},
+		{name: "a DaemonSet that was not looked at", object: daemons, observed: "1", labels: map[string]string{"pod-template-generation": "1"}},
+		{name: "a DaemonSet that replaces its pods", object: daemons, observed: "2", labels: map[string]string{"pod-template-generation": "1"}},
+		{name: "a DaemonSet whose fix fails", object: daemons, observed: "2", labels: map[string]string{"pod-template-generation": "2"}, fails: true},
+		{name: "a LeaderWorkerSet that was not looked at", object: groups, observed: "1", labels: map[string]string{"leaderworkerset.sigs.k8s.io/name": "o"}},
+		{name: "a LeaderWorkerSet whose pods fail", object: groups, observed: "2", labels: map[string]string{"leaderworkerset.sigs.k8s.io/name": "o"}, fails: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := wait(t, &clock{}, strings.NewReplacer("OBSERVED", c.observed, "REVISION", c.revision).Replace(c.object))
+			p := pod(t, "p", "o", w.refs[0].Kind, "crash")
+			p.SetLabels(c.labels)
+			w.put(p)
+			done, err := w.check(silent{})
+			var crash *PodError
+			if errors.As(err, &crash) != c.fails || done {
+				t.Errorf("done = %v, err = %v", done, err)
+			}
+			if phase := w.verdicts[w.refs[0]].phase; !c.fails && phase != Admitted {
+				t.Errorf("phase = %s", phase)
+			}
+		})
+	}
+}
