@@ -289,22 +289,27 @@ func (w *waiting) setsOf(deployment *unstructured.Unstructured) map[types.UID]bo
 }
 
 // newestSet returns the ReplicaSet of a Deployment's current template, nil
-// while its controller has not made it.
+// while its controller has not made it, or we have not seen it yet: the watches
+// of the two may be apart.
 func (w *waiting) newestSet(deployment *unstructured.Unstructured) *unstructured.Unstructured {
 	observed, _, _ := unstructured.NestedInt64(deployment.Object, "status", "observedGeneration")
 	if observed < deployment.GetGeneration() {
 		return nil
 	}
+	const revision = "deployment.kubernetes.io/revision"
 	var newest *unstructured.Unstructured
 	best := -1
 	for _, set := range w.sets {
 		if c := metav1.GetControllerOf(set); c == nil || c.UID != deployment.GetUID() {
 			continue
 		}
-		n, err := strconv.Atoi(set.GetAnnotations()["deployment.kubernetes.io/revision"])
+		n, err := strconv.Atoi(set.GetAnnotations()[revision])
 		if err == nil && n > best {
 			newest, best = set, n
 		}
+	}
+	if said := deployment.GetAnnotations()[revision]; said != "" && said != strconv.Itoa(best) {
+		return nil
 	}
 	return newest
 }

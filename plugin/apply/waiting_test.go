@@ -148,6 +148,24 @@ func TestPodsOfAFormerTemplateDoNotCount(t *testing.T) {
 	}
 }
 
+// The Deployment's event may come before that of the ReplicaSet that it tells of.
+func TestAReplicaSetThatIsNotSeenYetIsNotTheFormerOne(t *testing.T) {
+	w := wait(t, &clock{}, `{apiVersion: apps/v1, kind: Deployment, metadata: {name: d, namespace: ns, uid: dep, generation: 2, annotations: {deployment.kubernetes.io/revision: "2"}}, spec: {replicas: 1, template: {spec: {}}}, status: {observedGeneration: 2, replicas: 1, unavailableReplicas: 1}}`)
+	set := func(uid, revision string) *unstructured.Unstructured {
+		return object(t, `{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: `+uid+`, namespace: ns, uid: `+uid+`, annotations: {deployment.kubernetes.io/revision: "`+revision+`"}, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: d, uid: dep, controller: true}]}}`)
+	}
+	w.put(set("old", "1"))
+	w.put(pod(t, "broken", "old", "ReplicaSet", "crash"))
+	if _, err := w.check(silent{}); err != nil {
+		t.Errorf("the former template's pods count: %v", err)
+	}
+	w.put(set("new", "2"))
+	w.put(pod(t, "fresh", "new", "ReplicaSet", "pull"))
+	if _, err := w.check(silent{}); err == nil || !strings.Contains(err.Error(), "pod fresh") {
+		t.Errorf("the new template's pods do not count: %v", err)
+	}
+}
+
 func TestWhatIsConfigurationIsNotWaitedFor(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{apiVersion: v1, kind: ConfigMap, metadata: {name: x}}`:              false,
