@@ -3,8 +3,15 @@ package apply
 import (
 	"errors"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 // The statuses are those that the kinds' own controllers write.
@@ -122,6 +129,34 @@ func TestAFreshCustomObjectIsNotThere(t *testing.T) {
 			}
 			if got := w.verdicts[w.refs[0]]; got.phase != c.want {
 				t.Errorf("%s: %s, want %s", got.phase, got.say, c.want)
+			}
+		})
+	}
+}
+
+// Only a server's word that there is no status makes a kind mute.
+func TestAServerThatGivesNoAnswerMakesNoKindMute(t *testing.T) {
+	widget := object(t, `{apiVersion: example.org/v1, kind: Widget, metadata: {name: w, namespace: ns}, spec: {}}`)
+	for _, c := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"it has a status", nil, false},
+		{"it has none", apierrors.NewNotFound(schema.GroupResource{}, "w"), true},
+		{"it may not be asked", apierrors.NewForbidden(schema.GroupResource{}, "w", errors.New("no")), true},
+		{"the server is overloaded", apierrors.NewTooManyRequests("later", 1), false},
+		{"the server restarts", syscall.ECONNREFUSED, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client, d := newClient(t, widget)
+			if c.err != nil {
+				d.PrependReactor("get", "widgets", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, c.err })
+			}
+			w := newWaiting([]*unstructured.Unstructured{widget}, WaitOptions{}, time.Now)
+			client.learnMute(t.Context(), w)
+			if got := w.mute[widget.GroupVersionKind().GroupKind()]; got != c.want {
+				t.Errorf("mute = %v", got)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -170,7 +171,8 @@ func (c *Client) wait(ctx context.Context, state *waiting, o WaitOptions, r Repo
 const tempo = 250 * time.Millisecond
 
 // learnMute finds the kinds of CRDs that have no status, as their controllers,
-// if they have any, say nothing. Where that may not be asked, kstatus decides.
+// if they have any, say nothing. Where that may not be asked, kstatus decides. A
+// server that gives no answer says nothing of the kind.
 func (c *Client) learnMute(ctx context.Context, w *waiting) {
 	for i, ref := range w.refs {
 		gk := ref.GroupKind()
@@ -182,7 +184,7 @@ func (c *Client) learnMute(ctx context.Context, w *waiting) {
 		if err == nil {
 			_, err = resource.Get(ctx, ref.Name, metav1.GetOptions{}, "status")
 		}
-		w.mute[gk] = err != nil
+		w.mute[gk] = apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) || apierrors.IsForbidden(err)
 	}
 }
 
