@@ -11,10 +11,10 @@ import (
 // denied is why the server refused to create pods, "" where it did not. The
 // error is one that Wait would end with: a *FailedError, or a *PodError where
 // a pod does not run and will not by itself. A pod that fits nowhere is one,
-// since nobody here waits for nodes to come.
+// since nobody here waits for nodes to come, and so is trouble that may pass.
 func Look(object *unstructured.Unstructured, pods []*corev1.Pod, denied string) (Standing, error) {
 	now := time.Now()
-	v := view{object: object, pods: pods, now: now, seen: func(*corev1.Pod) time.Time { return now }}
+	v := view{object: object, pods: pods, now: now, since: newWaitingSince(func() time.Time { return now })}
 	if denied != "" {
 		v.denial = &denial{message: denied, since: now}
 	}

@@ -31,9 +31,8 @@ type view struct {
 	mute   bool
 	waited time.Duration // since the wait began
 	now    time.Time
-	// seen is when a pod was first found to fit nowhere.
-	seen  func(*corev1.Pod) time.Time
-	grace time.Duration
+	since  *waitingSince // when trouble that may pass was first seen
+	grace  time.Duration
 }
 
 // Waited says whether Wait has anything to wait for: what makes pods, and

@@ -19,7 +19,8 @@ type WaitOptions struct {
 	// PodSelector narrows the pods that are watched; "" watches all pods of
 	// the namespaces.
 	PodSelector string
-	// Grace is how long a pod may fit nowhere. 0: 30 s.
+	// Grace is how long a pod may fit nowhere, and a container wait for what
+	// may pass, such as a registry that is overloaded. 0: 30 s.
 	Grace time.Duration
 	// Settle is how long all must be there without a break, since a process
 	// that dies in its first second was Ready for that second. 0: 3 s;

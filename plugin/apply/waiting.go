@@ -32,7 +32,7 @@ type waiting struct {
 	mute     map[schema.GroupKind]bool
 	verdicts map[Ref]verdict
 	upSince  map[Ref]time.Time // all ranks are Ready since then
-	since    waitingSince
+	since    *waitingSince
 	began    time.Time
 }
 
@@ -48,7 +48,7 @@ func newWaiting(objects []*unstructured.Unstructured, o WaitOptions, now func() 
 		verdicts: map[Ref]verdict{},
 		upSince:  map[Ref]time.Time{},
 		began:    now(),
-		since:    waitingSince{now: now, since: map[string]time.Time{}},
+		since:    newWaitingSince(now),
 	}
 	for _, obj := range objects {
 		if Waited(obj) {
@@ -128,7 +128,7 @@ func (w *waiting) check(r Reporter) (bool, error) {
 		pods, leaving := w.podsOf(live)
 		v := judge(ref, view{
 			object: live, pods: pods, leaving: leaving || w.options.Freed, denial: w.deniedTo(live), mute: w.mute[ref.GroupKind()],
-			now: w.now(), seen: w.since.first, grace: w.options.Grace, waited: w.now().Sub(w.began),
+			now: w.now(), since: w.since, grace: w.options.Grace, waited: w.now().Sub(w.began),
 		})
 		v.phase = w.settled(ref, v.phase)
 		before := w.verdicts[ref]

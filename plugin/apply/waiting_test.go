@@ -103,6 +103,107 @@ func TestAnUnschedulablePodEndsTheWaitAfterTheGrace(t *testing.T) {
 	}
 }
 
+// waits returns a pod whose container waits for that reason.
+func waits(t *testing.T, reason, message string) *unstructured.Unstructured {
+	t.Helper()
+	p := pod(t, "p", "job", "Job", "creating")
+	status := map[string]any{"name": "c", "state": map[string]any{"waiting": map[string]any{"reason": reason, "message": message}}}
+	if reason == "" {
+		status["state"] = map[string]any{"running": map[string]any{}}
+	}
+	if err := unstructured.SetNestedSlice(p.Object, []any{status}, "status", "containerStatuses"); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// The messages are those of kubelets and containerd.
+func TestTroubleThatMayPassHasTheGrace(t *testing.T) {
+	for _, c := range []struct {
+		reason, message string
+		passes          bool
+	}{
+		{"CreateContainerConfigError", "services have not yet been read at least once, cannot construct envvars", true},
+		{"CreateContainerConfigError", "failed to sync configmap cache: timed out waiting for the condition", true},
+		{"CreateContainerConfigError", `configmap "settings" not found`, false},
+		{"CreateContainerError", "context deadline exceeded", true},
+		{"CreateContainerError", `failed to reserve container name "c_p_ns_0": name "c_p_ns_0" is reserved for "4f2a"`, true},
+		{"CreateContainerError", "no command specified", false},
+		{"RunContainerError", "context deadline exceeded", true},
+		{"RunContainerError", `exec: "serve": executable file not found in $PATH`, false},
+		{"ErrImagePull", `failed to do request: Head "https://r/v2/i/manifests/1": net/http: TLS handshake timeout`, true},
+		{"ErrImagePull", "dial tcp 10.0.0.1:443: connect: connection refused", true},
+		{"ErrImagePull", "read: connection reset by peer", true},
+		{"ErrImagePull", "dial tcp 10.0.0.1:443: i/o timeout", true},
+		{"ErrImagePull", "failed to copy: httpReadSeeker: failed open: unexpected EOF", true},
+		{"ErrImagePull", "pull QPS exceeded", true},
+		{"ErrImagePull", "unexpected status from HEAD request to https://r/v2/i/manifests/1: 429 Too Many Requests", true},
+		{"ErrImagePull", "unexpected status from HEAD request to https://r/v2/i/manifests/1: 503 Service Unavailable", true},
+		{"ErrImagePull", `failed to resolve reference "r/i:1": r/i:1: not found`, false},
+		{"ErrImagePull", "", false},
+		{"ImagePullBackOff", `Back-off pulling image "r/i:1": ErrImagePull: dial tcp 10.0.0.1:443: i/o timeout`, true},
+		{"ImagePullBackOff", `Back-off pulling image "r/i:1": ErrImagePull: r/i:1: not found`, false},
+		{"ImagePullBackOff", `Back-off pulling image "r/i:1"`, false},
+		{"CrashLoopBackOff", "context deadline exceeded", false},
+	} {
+		t.Run(c.reason+" "+c.message, func(t *testing.T) {
+			now := &clock{t: time.Unix(1000, 0)}
+			w := wait(t, now, jobText)
+			// What it waited for a node does not count.
+			w.put(pod(t, "p", "job", "Job", "unschedulable"))
+			if _, err := w.check(silent{}); err != nil {
+				t.Fatal(err)
+			}
+			now.t = now.t.Add(29 * time.Second)
+			w.put(waits(t, c.reason, c.message))
+			if _, err := w.check(silent{}); (err == nil) != c.passes {
+				t.Fatalf("at once: %v", err)
+			}
+			now.t = now.t.Add(29 * time.Second)
+			if _, err := w.check(silent{}); (err == nil) != c.passes {
+				t.Fatalf("within the grace: %v", err)
+			}
+			now.t = now.t.Add(time.Second)
+			_, err := w.check(silent{})
+			var trouble *PodError
+			if !errors.As(err, &trouble) || trouble.Reason != c.reason {
+				t.Errorf("after the grace: %v", err)
+			}
+		})
+	}
+}
+
+func TestAPullThatFailsForAMomentIsTriedAgain(t *testing.T) {
+	const passing, silently = "dial tcp 10.0.0.1:443: i/o timeout", `Back-off pulling image "r/i:1"`
+	now := &clock{t: time.Unix(1000, 0)}
+	w := wait(t, now, jobText)
+	say := func(after time.Duration, reason, message string) error {
+		now.t = now.t.Add(after)
+		w.put(waits(t, reason, message))
+		_, err := w.check(silent{})
+		return err
+	}
+	for range 2 { // once it runs, all begins anew
+		for _, err := range []error{
+			say(0, "ErrImagePull", passing), say(10*time.Second, "ImagePullBackOff", silently),
+			say(10*time.Second, "ErrImagePull", passing), say(time.Hour, "", ""),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := say(0, "ErrImagePull", passing); err != nil {
+		t.Fatal(err)
+	}
+	if err := say(time.Second, "ErrImagePull", "r/i:1: not found"); err == nil {
+		t.Error("the second try's answer does not count")
+	}
+	if err := say(29*time.Second, "ImagePullBackOff", silently); err == nil {
+		t.Error("pulls and the rests between them have a grace each")
+	}
+}
+
 func TestRanksThatDieAtOnceWereNeverThere(t *testing.T) {
 	c := &clock{t: time.Unix(1000, 0)}
 	w := wait(t, c, jobText)
