@@ -2,11 +2,15 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubectl-ai/kubectl-ai/kustomize/workload"
 )
 
 var eventGVK = schema.GroupVersionKind{Version: "v1", Kind: "Event"}
@@ -24,22 +28,52 @@ type denial struct {
 
 // hopelessDenials are words of refusals that time does not cure. Others, such
 // as a service account that is about to be made, have the grace.
-var hopelessDenials = []string{"exceeded quota", "violates PodSecurity", "denied the request", "maximum ", "minimum "}
+var hopelessDenials = []string{quotaDenial, "violates PodSecurity", "denied the request", "maximum ", "minimum "}
 
-// trouble returns a *FailedError when the refusal stands in the way, else nil.
-// What pods on their way out will set free may cure it.
+const quotaDenial = "exceeded quota"
+
+// quotaPatience is how long the usage of a quota may lag behind what was
+// deleted. Its controller counts within a second or two. Chosen.
+const quotaPatience = 10 * time.Second
+
+// patience is how long the refusal may stand.
+func (d *denial) patience(v view) time.Duration {
+	hopeless := slices.ContainsFunc(hopelessDenials, func(words string) bool { return strings.Contains(d.message, words) })
+	switch {
+	case !hopeless, v.leaving: // what pods on their way out set free may cure it
+		return v.grace
+	case strings.Contains(d.message, quotaDenial):
+		return min(quotaPatience, v.grace)
+	}
+	return 0
+}
+
+// trouble returns a *FailedError when the refusal stands in the way, else nil:
+// also when the pods were made later.
 func (d *denial) trouble(ref Ref, v view) error {
-	if d == nil {
-		return nil
-	}
-	atOnce := false
-	for _, words := range hopelessDenials {
-		atOnce = atOnce || strings.Contains(d.message, words) && !v.leaving
-	}
-	if !atOnce && v.now.Sub(d.since) < v.grace {
+	if d == nil || v.now.Sub(d.since) < d.patience(v) || made(v) {
 		return nil
 	}
 	return &FailedError{Ref: ref, Reason: "its pods cannot be created: " + d.message}
+}
+
+// made says whether all pods of a workload are there; not of a kind that does
+// not say how many these are, such as a TrainJob.
+func made(v view) bool {
+	want, have := 0, 0
+	templates, err := workload.Templates(v.object)
+	for _, template := range templates {
+		want += workload.Replicas(template)
+	}
+	if desired, ok, _ := unstructured.NestedInt64(v.object.Object, "status", "desiredNumberScheduled"); ok {
+		want = int(desired) // a DaemonSet
+	}
+	for _, pod := range v.pods {
+		if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed {
+			have++
+		}
+	}
+	return err == nil && want > 0 && have >= want
 }
 
 // refused takes in an event or a condition of an object that makes pods.
