@@ -116,7 +116,7 @@ func (c *Client) write(ctx context.Context, change *Change, o Options) (Receipt,
 }
 
 // send applies an object and returns its metadata: nobody looks at the rest
-// of what the server would return.
+// of what the server would return. To apply twice is to apply once.
 func (c *Client) send(ctx context.Context, change *Change, uid types.UID, o Options) (metav1.Object, error) {
 	gvk := change.Want.GroupVersionKind()
 	p, err := c.place(change.Ref, gvk.Version)
@@ -128,10 +128,12 @@ func (c *Client) send(ctx context.Context, change *Change, uid types.UID, o Opti
 		return nil, err
 	}
 	return overcome(o, change.Ref, false, func(options metav1.PatchOptions) (metav1.Object, error) {
-		if c.Metadata == nil {
-			return c.Dynamic.Resource(p.resource).Namespace(p.namespace).Patch(ctx, change.Ref.Name, types.ApplyPatchType, raw, options)
-		}
-		return c.Metadata.Resource(p.resource).Namespace(p.namespace).Patch(ctx, change.Ref.Name, types.ApplyPatchType, raw, options)
+		return Again(ctx, func() (metav1.Object, error) {
+			if c.Metadata == nil {
+				return c.Dynamic.Resource(p.resource).Namespace(p.namespace).Patch(ctx, change.Ref.Name, types.ApplyPatchType, raw, options)
+			}
+			return c.Metadata.Resource(p.resource).Namespace(p.namespace).Patch(ctx, change.Ref.Name, types.ApplyPatchType, raw, options)
+		})
 	})
 }
 

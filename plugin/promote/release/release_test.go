@@ -2,7 +2,10 @@ package release
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -117,6 +120,82 @@ func TestOfTwoPromotionsAtOnceOneStops(t *testing.T) {
 	later := &State{version: "1"}
 	if err := s.Save(t.Context(), later); !errors.Is(err, ErrConcurrent) {
 		t.Errorf("one wrote since: %v", err)
+	}
+}
+
+// lossy is a server that writes what it is sent, or another's data in its
+// place, and loses its next answer.
+type lossy struct {
+	lose    bool
+	theirs  bool
+	version int
+}
+
+func (l *lossy) serve(d *fake.FakeDynamicClient) {
+	write := func(a clienttesting.Action) (bool, runtime.Object, error) {
+		obj := a.(clienttesting.CreateAction).GetObject().(*unstructured.Unstructured).DeepCopy()
+		l.version++
+		if obj.GetResourceVersion() != "" && obj.GetResourceVersion() != strconv.Itoa(l.version-1) {
+			return true, nil, apierrors.NewConflict(a.GetResource().GroupResource(), obj.GetName(), errors.New("changed"))
+		}
+		obj.SetResourceVersion(strconv.Itoa(l.version))
+		if l.theirs {
+			obj.Object["data"] = map[string]any{}
+		}
+		err := d.Tracker().Create(a.GetResource(), obj, "ns")
+		if a.GetVerb() == "update" {
+			err = d.Tracker().Update(a.GetResource(), obj, "ns")
+		}
+		if l.lose {
+			l.lose, err = false, apierrors.NewInternalError(errors.New("etcdserver: request timed out"))
+		}
+		return true, obj, err
+	}
+	d.PrependReactor("create", "*", write)
+	d.PrependReactor("update", "*", write)
+}
+
+func TestAWriteWhoseAnswerIsLostIsFound(t *testing.T) {
+	packed, _ := Manifests(objects(1))
+	for _, c := range []struct {
+		name  string
+		saved bool // a state was saved before
+		add   bool // a release is added; else the state is saved
+	}{
+		{name: "the first state"},
+		{name: "a later state", saved: true},
+		{name: "a release", add: true},
+	} {
+		for _, theirs := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, another's: %v", c.name, theirs), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s, d := newStore(t)
+					server := &lossy{}
+					server.serve(d)
+					state := &State{Last: 1}
+					if c.saved {
+						if err := s.Save(t.Context(), state); err != nil {
+							t.Fatal(err)
+						}
+					}
+					server.lose, server.theirs, state.Last = true, theirs, 2
+					write := func() error { return s.Save(t.Context(), state) }
+					if c.add {
+						write = func() error { return s.Add(t.Context(), state, record(1, Deployed), packed) }
+					}
+					if err := write(); errors.Is(err, ErrConcurrent) != theirs || !theirs && err != nil {
+						t.Fatalf("err = %v", err)
+					}
+					if theirs || c.add {
+						return
+					}
+					server.version, _ = strconv.Atoi(state.version)
+					if err := s.Save(t.Context(), state); err != nil {
+						t.Errorf("the next one: %v", err)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -141,14 +141,10 @@ func (s *Store) Save(ctx context.Context, state *State) error {
 			return err
 		}
 	}
-	client := s.Client.Resource(configMaps).Namespace(s.Namespace)
-	var written *unstructured.Unstructured
-	if state.version == "" {
-		written, err = client.Create(ctx, obj, metav1.CreateOptions{FieldManager: manager})
-	} else {
+	if state.version != "" {
 		obj.SetResourceVersion(state.version)
-		written, err = client.Update(ctx, obj, metav1.UpdateOptions{FieldManager: manager})
 	}
+	written, err := s.write(ctx, configMaps, obj)
 	switch {
 	case apierrors.IsConflict(err), state.version == "" && apierrors.IsAlreadyExists(err), state.version != "" && apierrors.IsNotFound(err):
 		return fmt.Errorf("%w (ConfigMap/%s in %s)", ErrConcurrent, stateName(s.Project), s.Namespace)

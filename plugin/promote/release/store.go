@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 )
 
 const manager = "kubectl-ai"
@@ -169,7 +172,7 @@ func (s *Store) Add(ctx context.Context, state *State, r Record, manifests []byt
 			return err
 		}
 	}
-	_, err = s.Client.Resource(secrets).Namespace(s.Namespace).Create(ctx, head, metav1.CreateOptions{FieldManager: manager})
+	_, err = s.write(ctx, secrets, head)
 	if apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("%w: release %d exists", ErrConcurrent, r.Revision)
 	}
@@ -180,11 +183,32 @@ func (s *Store) Add(ctx context.Context, state *State, r Record, manifests []byt
 }
 
 func (s *Store) addPart(ctx context.Context, part *unstructured.Unstructured) error {
-	_, err := s.Client.Resource(secrets).Namespace(s.Namespace).Create(ctx, part, metav1.CreateOptions{FieldManager: manager})
+	_, err := s.write(ctx, secrets, part)
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("write Secret/%s: %w", part.GetName(), err)
 	}
 	return nil
+}
+
+// write creates an object, or updates the version that it names. What a try
+// wrote whose answer was lost, the next one finds in its way: it is ours.
+func (s *Store) write(ctx context.Context, resource schema.GroupVersionResource, obj *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	client := s.Client.Resource(resource).Namespace(s.Namespace)
+	tries := 0
+	written, err := apply.Again(ctx, func() (*unstructured.Unstructured, error) {
+		tries++
+		if obj.GetResourceVersion() == "" {
+			return client.Create(ctx, obj, metav1.CreateOptions{FieldManager: manager})
+		}
+		return client.Update(ctx, obj, metav1.UpdateOptions{FieldManager: manager})
+	})
+	if tries > 1 && (apierrors.IsAlreadyExists(err) || apierrors.IsConflict(err)) {
+		live, getErr := client.Get(ctx, obj.GetName(), metav1.GetOptions{})
+		if getErr == nil && reflect.DeepEqual(live.Object["data"], obj.Object["data"]) && reflect.DeepEqual(live.Object["binaryData"], obj.Object["binaryData"]) {
+			return live, nil
+		}
+	}
+	return written, err
 }
 
 // Trim deletes all releases but the newest Keep ones and the current one, and
