@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -14,7 +15,7 @@ import (
 
 // contents returns what a namespace would take with it that neither goes by
 // itself nor is kept by Kubernetes in every namespace, sorted. Where a kind may
-// not be listed that is said in its place.
+// not be listed, or its aggregated API is down, that is said in its place.
 func (p *Promoter) contents(ctx context.Context, namespace string, doomed []former) ([]string, error) {
 	kinds, err := p.Namespaced(ctx)
 	if err != nil {
@@ -29,7 +30,7 @@ func (p *Promoter) contents(ctx context.Context, namespace string, doomed []form
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for _, kind := range kinds {
-		if kind.Resource == "events" || kind.Resource == "endpoints" {
+		if kind.Resource == "events" || kind.Resource == "endpoints" || measures(kind.Group) {
 			continue // made by the cluster, for objects that are counted themselves
 		}
 		group.Go(func() error {
@@ -41,6 +42,9 @@ func (p *Promoter) contents(ctx context.Context, namespace string, doomed []form
 				return nil
 			case apierrors.IsForbidden(err):
 				out = append(out, "any "+kind.Resource+", which we may not list")
+				return nil
+			case apierrors.IsServiceUnavailable(err):
+				out = append(out, "any "+kind.Resource+", which the cluster cannot list now")
 				return nil
 			case err != nil:
 				return fmt.Errorf("list %s in %s: %w", kind.Resource, namespace, err)
@@ -60,6 +64,12 @@ func (p *Promoter) contents(ctx context.Context, namespace string, doomed []form
 	}
 	slices.Sort(out)
 	return slices.Compact(out), nil
+}
+
+// measures says whether an API group holds figures of what runs, and no objects
+// that somebody made: such as the PodMetrics of a Pod, which have no owner.
+func measures(group string) bool {
+	return group == "metrics.k8s.io" || strings.HasSuffix(group, ".metrics.k8s.io")
 }
 
 // everywhere are the objects that Kubernetes keeps in every namespace.
