@@ -31,6 +31,7 @@ type report struct {
 	pod  string // namespace/pod/container
 	rank int
 	line string
+	err  error // in place of a line: why the log cannot be read now
 }
 
 // listener hears what the ranks of a release say.
@@ -69,31 +70,67 @@ func (l *listener) listen(ctx context.Context, group *errgroup.Group, ns string,
 	return nil
 }
 
-// follow tells what one rank says until its container has ended.
+// follow tells what one rank says until its container has ended. A log that
+// cannot be read is opened again: while the container runs for as long as it
+// does, since its kubelet may just restart, and after that a few times.
 func (l *listener) follow(ctx context.Context, ns string, r spokenRank, say func(report)) error {
 	var since time.Time
-	for {
+	for left := opens; ; {
 		err := l.hear(ctx, ns, r.Rank, &since, true, say)
-		if over, _ := l.over.Load(r.id); err != nil || over == true {
+		if refused(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if over, _ := l.over.Load(r.id); over == true {
+			if left--; err == nil || left == 0 {
+				return err
+			}
+		}
+		if err != nil {
+			say(report{pod: ns + "/" + r.Name(), rank: r.Index, err: err})
+		}
+		if !rest(ctx) {
 			return nil
-		case <-time.After(pause):
 		}
 	}
 }
 
-// pause is how long a log that was cut rests before it is opened again.
-const pause = time.Second
+const (
+	// pause is how long a log that was cut, or cannot be read, rests before it
+	// is opened again.
+	pause = time.Second
+	// opens is how often that is tried where all has been said. Chosen.
+	opens = 5
+)
 
-// reread takes in what all ranks have said so far. What is read of no rank any
-// more, since its pods are gone, stays as it was heard.
+// rest waits for the pause. It returns false when ctx has ended.
+func rest(ctx context.Context) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// refused says whether the server will not let us read, however often we ask.
+func refused(err error) bool { return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) }
+
+// reread takes in what all ranks have said so far, once all of it can be read.
+// What is read of no rank any more, since its pods are gone, stays as it was
+// heard.
 func (l *listener) reread(ctx context.Context, m *measurement) error {
-	whole := &measurement{metrics: m.metrics, target: m.target, tree: m.tree}
-	if err := l.read(ctx, whole.hear); err != nil {
-		return err
+	var whole *measurement
+	for left := opens; ; {
+		whole = &measurement{metrics: m.metrics, target: m.target, tree: m.tree}
+		err := l.read(ctx, whole.hear)
+		if err == nil {
+			break
+		}
+		if left--; refused(err) || left == 0 || !rest(ctx) {
+			return err
+		}
 	}
 	for i := range m.metrics {
 		if s := whole.at(i); s.Reported || s.Malformed > 0 {
@@ -167,7 +204,8 @@ func (p *Plan) ofFormerRun(pod *corev1.Pod) bool {
 const longestLine = 64 << 10
 
 // hear tells what one rank says after since, and moves that on. One that is
-// gone says nothing more.
+// gone says nothing more. A log that breaks off is an error where it is read to
+// its end; followed, it goes on after since.
 func (l *listener) hear(ctx context.Context, ns string, rank observe.Rank, since *time.Time, follow bool, say func(report)) error {
 	log, err := l.Log(ctx, ns, rank.Pod, rank.Container, *since, follow)
 	switch {
@@ -186,6 +224,12 @@ func (l *listener) hear(ctx context.Context, ns string, rank observe.Rank, since
 				_, err = reader.ReadSlice('\n')
 			}
 			line = nil
+		}
+		if err != nil && !errors.Is(err, io.EOF) { // what was read of the line is no whole one
+			if follow || ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
 		}
 		stamp, _, _ := strings.Cut(string(line), " ")
 		if at, parseErr := time.Parse(time.RFC3339Nano, stamp); parseErr == nil && at.After(after) { // the server's since is in seconds

@@ -120,10 +120,15 @@ func (p *Promoter) measure(ctx context.Context, plan *Plan) (evidence []release.
 	group.Go(func() error { return p.watchOthers(gctx, plan) })
 	m := &measurement{metrics: p.Options.Metrics, target: p.Target, tree: plan.Tree}
 	said := ""
+	var unread error // the last that a log could not be read for
 	for {
 		last := false
 		select {
 		case r := <-reports:
+			if r.err != nil {
+				unread = r.err
+				continue
+			}
 			m.hear(r)
 		case <-ended:
 			last = true
@@ -132,12 +137,19 @@ func (p *Promoter) measure(ctx context.Context, plan *Plan) (evidence []release.
 				return nil, group.Wait()
 			}
 			evidence, _, _ := m.judge(false)
-			return nil, fmt.Errorf("still waiting for metric %s: %w", words(evidence), context.Cause(ctx))
+			standing := words(evidence)
+			if unread != nil {
+				standing += " (" + unread.Error() + ")"
+			}
+			return nil, fmt.Errorf("still waiting for metric %s: %w", standing, context.Cause(ctx))
 		}
 		evidence, met, err := m.judge(false)
 		if last || met {
 			// Streams may lag behind each other, or have been cut.
 			if err := l.reread(ctx, m); err != nil {
+				if ctx.Err() != nil {
+					continue // the case above tells more
+				}
 				return nil, err
 			}
 			evidence, met, err = m.judge(last)

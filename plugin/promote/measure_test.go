@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,14 @@ type speech struct {
 	opened map[string]int
 	end    bool // streams end when all is said, as when a connection is cut
 	err    error
+	faults
+}
+
+// faults are what goes wrong with the log of rank 0 for a while.
+type faults struct {
+	refusals int  // so many opens fail
+	whole    bool // only of logs that are read to their end
+	cuts     int  // so many logs that are read to their end break off
 }
 
 // say adds a report to what a pod says.
@@ -45,6 +54,18 @@ func (s *speech) log(ctx context.Context, _, pod, _ string, _ time.Time, follow 
 	}
 	text := s.lines[pod]
 	r, w := io.Pipe()
+	if pod == "r0" && s.refusals > 0 && !(s.whole && follow) {
+		s.refusals--
+		return nil, apierrors.NewInternalError(errors.New("dial tcp 10.0.0.1:10250: connect: connection refused"))
+	}
+	if pod == "r0" && s.cuts > 0 && !follow {
+		s.cuts--
+		go func() {
+			_, _ = io.WriteString(w, text[:len(text)*3/4])
+			_ = w.CloseWithError(io.ErrUnexpectedEOF)
+		}()
+		return r, nil
+	}
 	go func() {
 		_, _ = io.WriteString(w, text)
 		if follow && !s.end {
@@ -71,7 +92,8 @@ func TestUntilMetric(t *testing.T) {
 		later string              // rank 0 says so after a minute
 		ends  bool                // and the run ends then
 		err   error               // of opening a log
-		words string              // of the error; "": it is met
+		faults
+		words string // of the error; "": it is met
 		ended bool
 	}{
 		{name: "it is met", said: map[string][]string{"r0": {"0.5", "0.95"}}},
@@ -82,6 +104,11 @@ func TestUntilMetric(t *testing.T) {
 		{name: "NaN ends it", said: map[string][]string{"r0": {"0.5", "NaN"}}, words: "accuracy: NaN"},
 		{name: "the last word before the end counts", said: map[string][]string{"r0": {"0.5"}}, later: "0.95", ends: true},
 		{name: "logs may not be read", err: forbidden, words: "pods/log"},
+		{name: "a kubelet restarts", said: map[string][]string{"r0": {"0.5", "0.95"}}, faults: faults{refusals: 20}},
+		{name: "at the end too", said: map[string][]string{"r0": {"0.5"}}, later: "0.95", ends: true, faults: faults{refusals: opens - 1, whole: true}},
+		{name: "and does not come back", said: map[string][]string{"r0": {"0.5"}}, later: "0.95", ends: true, faults: faults{refusals: 100, whole: true}, words: "10250: connect: connection refused"},
+		{name: "and does not come back while it runs", faults: faults{refusals: math.MaxInt}, words: "namespace ns (read the log of r0/main: "},
+		{name: "a log that breaks off before its last word", said: map[string][]string{"r0": {"0.5", "0.95"}}, faults: faults{cuts: 2}},
 		{name: "time runs out", said: map[string][]string{"r0": {"0.5"}}, words: "still waiting for metric accuracy: 0.5"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -89,7 +116,7 @@ func TestUntilMetric(t *testing.T) {
 				job := member(t, strings.Replace(earlierJob, "01234567", "89abcdef", 1))
 				old := member(t, earlierJob)
 				p, d := cluster(t, job, old, rankOf(t, "r0", job.GetName(), 0, "running"), rankOf(t, "r1", job.GetName(), 1, "running"), rankOf(t, "old", old.GetName(), 0, "running"))
-				s := &speech{clock: time.Now(), lines: map[string]string{}, opened: map[string]int{}, end: c.cut, err: c.err}
+				s := &speech{clock: time.Now(), lines: map[string]string{}, opened: map[string]int{}, end: c.cut, err: c.err, faults: c.faults}
 				for pod, values := range c.said {
 					for _, v := range values {
 						s.say(pod, v)
