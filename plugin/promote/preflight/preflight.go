@@ -178,6 +178,9 @@ type Check struct {
 func (c *Check) Run(ctx context.Context) (Report, error) {
 	c.role = ""
 	v, err := c.read(ctx)
+	if err == nil {
+		err = c.recount(ctx, v)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,17 @@ package preflight
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/apply"
 	"github.com/kubectl-ai/kubectl-ai/plugin/capacity"
@@ -44,6 +51,42 @@ func TestEarlierRunsThatGiveWayLeaveRoom(t *testing.T) {
 		}
 		expect(t, c.quota(v), "error 3 of 4 is used: 3 short")
 		expect(t, c.devices(v), "error held by ns/holder (3)")
+	}
+}
+
+func TestAQuotaIsReadAgainBeforeItRefuses(t *testing.T) {
+	quotas := corev1.SchemeGroupVersion.WithResource("resourcequotas")
+	for _, c := range []struct {
+		name        string
+		first, then string // GPUs used of four
+		asked       int
+		want        []string
+	}{
+		{name: "there is room", first: "0", asked: 0},
+		{name: "what was deleted is counted a moment later", first: "3", then: "0", asked: 1},
+		{name: "it was not deleted", first: "3", then: "3", asked: 1, want: []string{"error 3 of 4 is used: 3 short"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				check, v := seen(t, fourGPUs)
+				v.quotas["ns"] = quotaOf(amounts("requests.nvidia.com/gpu", "4"), amounts("requests.nvidia.com/gpu", c.first), nil)
+				began, asked := time.Now(), 0
+				d := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{quotas: "ResourceQuotaList"})
+				d.PrependReactor("list", "resourcequotas", func(clienttesting.Action) (bool, runtime.Object, error) {
+					asked++
+					if since := time.Since(began); since != counting {
+						t.Errorf("asked after %v", since)
+					}
+					q := object(t, `{apiVersion: v1, kind: ResourceQuota, metadata: {name: team, namespace: ns}, spec: {hard: {requests.nvidia.com/gpu: "4"}}, status: {used: {requests.nvidia.com/gpu: "`+c.then+`"}}}`)
+					return true, &unstructured.UnstructuredList{Items: []unstructured.Unstructured{*q}}, nil
+				})
+				check.Client.Dynamic = d
+				if err := check.recount(t.Context(), v); err != nil || asked != c.asked {
+					t.Errorf("asked %d times: %v", asked, err)
+				}
+				expect(t, check.quota(v), c.want...)
+			})
+		})
 	}
 }
 

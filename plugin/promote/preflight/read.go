@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -269,13 +270,7 @@ func (c *Check) readQuotas(v *view) []task {
 		if v.gone(ns) {
 			continue
 		}
-		tasks = append(tasks, func(ctx context.Context) error {
-			list, err := list[corev1.ResourceQuota](ctx, c, corev1.SchemeGroupVersion.WithResource("resourcequotas"), ns)
-			if err == nil {
-				v.lock(func() { v.quotas[ns] = list })
-			}
-			return v.unless(err, CheckQuota, "list resourcequotas in namespace "+ns)
-		}, func(ctx context.Context) error {
+		tasks = append(tasks, c.readQuota(v, ns), func(ctx context.Context) error {
 			list, err := list[corev1.LimitRange](ctx, c, corev1.SchemeGroupVersion.WithResource("limitranges"), ns)
 			if err == nil {
 				v.lock(func() { v.limitRanges[ns] = list })
@@ -284,6 +279,42 @@ func (c *Check) readQuotas(v *view) []task {
 		})
 	}
 	return tasks
+}
+
+func (c *Check) readQuota(v *view, ns string) task {
+	return func(ctx context.Context) error {
+		list, err := list[corev1.ResourceQuota](ctx, c, corev1.SchemeGroupVersion.WithResource("resourcequotas"), ns)
+		if err == nil {
+			v.lock(func() { v.quotas[ns] = list })
+		}
+		return v.unless(err, CheckQuota, "list resourcequotas in namespace "+ns)
+	}
+}
+
+// counting is how long the controller of quotas may take to count that objects
+// are gone. Chosen; it takes it a second or so.
+const counting = 2 * time.Second
+
+// recount reads the quotas that have too little room once more, a moment later:
+// what was deleted just now may be counted still.
+func (c *Check) recount(ctx context.Context, v *view) error {
+	var tasks []task
+	for ns, quotas := range v.quotas {
+		if slices.ContainsFunc(quotas, func(q corev1.ResourceQuota) bool { return c.within(v, &q).Err() != nil }) {
+			tasks = append(tasks, c.readQuota(v, ns))
+		}
+	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	timer := time.NewTimer(counting)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+	}
+	return c.all(ctx, tasks)
 }
 
 // unless drops an error that is a missing permission.
