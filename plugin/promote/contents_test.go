@@ -16,8 +16,11 @@ import (
 
 func TestWhatANamespaceWouldTakeWithIt(t *testing.T) {
 	kinds := []schema.GroupVersionResource{
-		{Version: "v1", Resource: "configmaps"}, {Version: "v1", Resource: "events"}, {Version: "v1", Resource: "secrets"},
-		{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"}, {Group: "custom.metrics.k8s.io", Version: "v1beta1", Resource: "metrics"},
+		{Version: "v1", Resource: "configmaps"},
+		{Version: "v1", Resource: "events"},
+		{Version: "v1", Resource: "secrets"},
+		{Group: "metrics.k8s.io", Version: "v1beta1", Resource: "pods"},
+		{Group: "custom.metrics.k8s.io", Version: "v1beta1", Resource: "metrics"},
 		{Group: "down.example.org", Version: "v1", Resource: "widgets"},
 	}
 	p, _ := cluster(t)

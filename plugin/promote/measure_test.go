@@ -54,7 +54,7 @@ func (s *speech) log(ctx context.Context, _, pod, _ string, _ time.Time, follow 
 	}
 	text := s.lines[pod]
 	r, w := io.Pipe()
-	if pod == "r0" && s.refusals > 0 && !(s.whole && follow) {
+	if pod == "r0" && s.refusals > 0 && (!s.whole || !follow) {
 		s.refusals--
 		return nil, apierrors.NewInternalError(errors.New("dial tcp 10.0.0.1:10250: connect: connection refused"))
 	}
