@@ -127,7 +127,7 @@ func breathe(ctx context.Context) error {
 // not a good one, a *run.UnfinishedError when the time of ctx was up before, and
 // says how to come back when it is interrupted.
 func (r *runSet) wait(ctx context.Context, id string) (run.Record, error) {
-	w := &watcher{runSet: r, id: id, toldOf: map[apply.Phase]bool{}}
+	w := &watcher{runSet: r, id: id, toldOf: map[apply.Phase]bool{}, complaints: complaints{}}
 	w.follower = &logs.Follower{Open: logs.Pods{Client: r.client, Namespace: r.namespace}, Heard: w.hear}
 	record, err := w.run(ctx)
 	if ended := err == nil && record.Done(); ctx.Err() != nil && ended {
@@ -161,12 +161,15 @@ type watcher struct {
 	recorded time.Time
 	follower *logs.Follower
 	toldOf   map[apply.Phase]bool
+	complaints
 
 	mu   sync.Mutex // guards what followers write
 	told time.Time
 	live run.Record // what followers heard
 }
 
+// run looks until the run has ended. Once it is known, a request that fails
+// ends nothing that may take hours: it is made again.
 func (w *watcher) run(ctx context.Context) (run.Record, error) {
 	hearing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -178,42 +181,54 @@ func (w *watcher) run(ctx context.Context) (run.Record, error) {
 		_ = w.follower.Finish(hearing, containers) // what is missing is missing in the copy alone
 	}()
 	for {
-		var err error
-		// A run that has gone on for a while is looked at, and recorded now and then.
-		stale := time.Since(w.recorded) >= recordEvery
-		now := w.record
-		if w.record.ID != "" && !stale {
-			if now, err = w.store.Peek(ctx, w.record); err != nil {
+		now, err := w.look(ctx)
+		var there []logs.Container
+		if err == nil {
+			there, err = w.containers(ctx, now)
+		}
+		if err == nil {
+			containers = there
+			w.follower.Listen(hearing, containers)
+			if now.Done() {
+				return now, nil
+			}
+			if now.Phase == apply.Queued {
+				err = w.pass(ctx)
+			}
+		}
+		if err != nil {
+			if w.record.ID == "" || !passes(ctx, err) {
 				return w.record, err
 			}
-		}
-		if w.record.ID == "" || stale || now.Phase != w.record.Phase || now.Reason != w.record.Reason {
-			if now, err = w.store.Reconcile(ctx, w.id, w.metrics); err != nil {
-				return w.record, err
-			}
-			w.recorded = time.Now()
-			w.tell(now)
-			if now.Endpoint && !now.Done() && now.Said.After(w.record.Said) && w.record.ID != "" {
-				w.progress.Note("run %s%s", w.id, advance(now, time.Now()))
-			}
-			w.record = now
-		}
-		if containers, err = w.containers(ctx, now); err != nil {
-			return now, err
-		}
-		w.follower.Listen(hearing, containers)
-		if now.Done() {
-			return now, nil
-		}
-		if now.Phase == apply.Queued {
-			if err := w.pass(ctx); err != nil && ctx.Err() == nil {
-				return now, err
-			}
+			w.complaints.told(err, w.progress.Note)
 		}
 		if err := breathe(ctx); err != nil {
+			return w.record, err
+		}
+	}
+}
+
+// look returns how the run stands. One that has gone on for a while is looked
+// at, and recorded now and then. An error leaves the record as it was.
+func (w *watcher) look(ctx context.Context) (run.Record, error) {
+	stale := time.Since(w.recorded) >= recordEvery
+	if w.record.ID != "" && !stale {
+		now, err := w.store.Peek(ctx, w.record)
+		if err != nil || now.Phase == w.record.Phase && now.Reason == w.record.Reason {
 			return now, err
 		}
 	}
+	now, err := w.store.Reconcile(ctx, w.id, w.metrics)
+	if err != nil {
+		return now, err
+	}
+	w.recorded = time.Now()
+	w.tell(now)
+	if now.Endpoint && !now.Done() && now.Said.After(w.record.Said) && w.record.ID != "" {
+		w.progress.Note("run %s%s", w.id, advance(now, time.Now()))
+	}
+	w.record = now
+	return now, nil
 }
 
 // tell says what changed: a phase once, since ranks that end one by one make a
