@@ -152,10 +152,23 @@ func lacking(job *batchv1.Job, pods []corev1.Pod) bool {
 }
 
 // hopeless says whether a gang that never had all its nodes has waited too
-// long for them. One whose ranks ended or failed had them.
+// long for them. One whose ranks ended or failed had them, and so had one with
+// ranks that are about to be counted as either.
 func hopeless(job *batchv1.Job, now time.Time) bool {
-	return job.Labels[run.QueueLabel] == "" && job.Status.Failed == 0 && job.Status.Succeeded == 0 &&
+	return job.Labels[run.QueueLabel] == "" && job.Status.Failed == 0 && job.Status.Succeeded == 0 && !uncounted(job) &&
 		job.Status.StartTime != nil && now.Sub(job.Status.StartTime.Time) > patience
+}
+
+// uncounted says whether ranks have ended or are ending that the Job's status
+// does not count yet. Its controller writes first that they are no longer
+// active, and by its next write how they ended (KEP-2307); while a pod is
+// terminating (KEP-3939) its node is not free, and its end not known.
+func uncounted(job *batchv1.Job) bool {
+	if t := job.Status.Terminating; t != nil && *t > 0 {
+		return true
+	}
+	u := job.Status.UncountedTerminatedPods
+	return u != nil && len(u.Failed)+len(u.Succeeded) > 0
 }
 
 func ended(job *batchv1.Job) bool {

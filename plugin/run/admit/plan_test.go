@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 )
@@ -63,6 +64,14 @@ func TestDecide(t *testing.T) {
 		return func(j *batchv1.Job) { t := metav1.NewTime(now.Add(-d)); j.Status.StartTime = &t }
 	}
 	failed := func(j *batchv1.Job) { j.Status.Failed = 1 }
+	leaving := func(j *batchv1.Job) { n := int32(1); j.Status.Active, j.Status.Terminating = 2, &n }
+	uncounted := func(j *batchv1.Job) {
+		j.Status.Active, j.Status.UncountedTerminatedPods = 2, &batchv1.UncountedTerminatedPods{Failed: []types.UID{"x"}}
+	}
+	counted := func(j *batchv1.Job) {
+		n := int32(0)
+		j.Status.Active, j.Status.Terminating, j.Status.UncountedTerminatedPods = 2, &n, &batchv1.UncountedTerminatedPods{}
+	}
 	active := func(j *batchv1.Job) { j.Status.Active = 3 }
 	queued := func(j *batchv1.Job) { j.Labels[run.QueueLabel] = "gpus" }
 	done := func(j *batchv1.Job) {
@@ -93,6 +102,9 @@ func TestDecide(t *testing.T) {
 		{"a gang that somebody else half displaced gives its nodes back", []batchv1.Job{job("a", 3, 1, false, since(time.Minute))}, podsOf(a, 2, "n0"), nil, []string{"a back 1 of its ranks found no node"}},
 		{"one that ran before and lost a rank does not", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), failed)}, podsOf(a, 2, "n0"), nil, nil},
 		{"nor one whose ranks ended a moment ago, which its status does not count yet", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), active)}, podsOf(a, 1, "n0"), nil, nil},
+		{"nor one whose status is about to count a rank that failed", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), uncounted)}, podsOf(a, 2, "n0"), nil, nil},
+		{"nor one with a rank that is ending", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), leaving)}, podsOf(a, 2, "n0"), nil, nil},
+		{"one with nothing left to count does", []batchv1.Job{job("a", 3, 1, false, since(time.Minute), counted)}, podsOf(a, 2, "n0"), nil, []string{"a back 1 of its ranks found no node"}},
 		{"a lone rank that fits nowhere is left to the scheduler, and holds up nobody", []batchv1.Job{job("a", 1, 1, false, since(time.Minute)), job("b", 2, 2, true)}, nil, nil, []string{"b go"}},
 		{"quota", []batchv1.Job{job("a", 2, 1, true)}, nil, quota("1"), []string{"a waits for quota: ResourceQuota q"}},
 		{"Kueue lets its own go", []batchv1.Job{job("a", 1, 1, true, queued)}, nil, nil, nil},
