@@ -116,7 +116,7 @@ func (o *LogsOptions) Run(ctx context.Context, f *Factory, id string) error {
 		f.Streams.Talk("%v: what is read is not kept", err)
 		copies = nil
 	}
-	v := &logsView{LogsOptions: o, f: f, id: id}
+	v := &logsView{LogsOptions: o, f: f, id: id, complaints: complaints{}}
 	v.runSet, v.record, err = o.find(ctx, f, id)
 	if err != nil {
 		if v.id, err = kept(copies, r, id, err); err != nil {
@@ -218,6 +218,7 @@ type logsView struct {
 	id      string
 	record  run.Record
 	copied  []logs.Line
+	complaints
 }
 
 func (v *logsView) show(ctx context.Context) error {
@@ -243,13 +244,20 @@ func (v *logsView) show(ctx context.Context) error {
 	if err := v.check(containers); err != nil {
 		return err
 	}
-	last, missing, err := reading.Past(ctx, v.copied, containers, printer.Print)
+	var shown error
+	last, missing, err := reading.Past(ctx, v.copied, containers, func(l logs.Line) error {
+		shown = printer.Print(l)
+		return shown
+	})
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	v.tellMissing(missing)
-	if err != nil || !v.Follow || v.runSet == nil {
+	if !v.Follow || v.runSet == nil || shown != nil || err != nil && !passes(ctx, err) {
 		return err
+	}
+	if err != nil { // what is missing may yet come
+		v.complaints.told(err, v.f.Streams.Talk)
 	}
 	return v.follow(ctx, last, selection, printer)
 }
@@ -336,20 +344,21 @@ func (v *logsView) follow(parent context.Context, last []logs.Line, selection lo
 func (v *logsView) listen(ctx context.Context, follower *logs.Follower) error {
 	for {
 		now, err := v.store.Peek(ctx, v.record)
-		if err != nil && ctx.Err() == nil {
-			v.f.Streams.Talk("%v; trying again", err)
-		}
+		var containers []logs.Container
 		if err == nil {
-			var containers []logs.Container
-			if containers, err = v.containers(ctx, now); err == nil {
-				containers = slices.DeleteFunc(containers, func(c logs.Container) bool {
-					return len(v.Ranks) > 0 && !slices.Contains(v.Ranks, max(c.Index, 0))
-				})
-				if now.Done() {
-					return follower.Finish(ctx, containers)
-				}
-				follower.Listen(ctx, containers)
+			containers, err = v.containers(ctx, now)
+		}
+		switch {
+		case err == nil:
+			containers = slices.DeleteFunc(containers, func(c logs.Container) bool {
+				return len(v.Ranks) > 0 && !slices.Contains(v.Ranks, max(c.Index, 0))
+			})
+			if now.Done() {
+				return follower.Finish(ctx, containers)
 			}
+			follower.Listen(ctx, containers)
+		case ctx.Err() == nil:
+			v.complaints.told(err, v.f.Streams.Talk)
 		}
 		if err := breathe(ctx); err != nil {
 			_ = follower.Finish(ctx, nil) // nothing is delivered after this

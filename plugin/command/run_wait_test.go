@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,7 +35,7 @@ func runHere(t *testing.T) (*runSet, *fake.Clientset, *bytes.Buffer) {
 	job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "train-k7x2mq", Namespace: "ns", Labels: labels, UID: "job"}}
 	job.Spec.Parallelism, job.Spec.Completions, job.Spec.Template.Labels = &one, &one, labels
 	job.Status = batchv1.JobStatus{Active: 1, Ready: &one, StartTime: &started}
-	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "train-k7x2mq-0", Namespace: "ns", Labels: labels, UID: "pod"}}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "train-k7x2mq-0", Namespace: "ns", Labels: labels, UID: "pod", Annotations: map[string]string{run.ContainersAnnotation: "main", batchv1.JobCompletionIndexAnnotation: "0"}}}
 	pod.Spec.NodeName = "n"
 	pod.Spec.Containers = []corev1.Container{{Name: "main"}}
 	pod.Status = corev1.PodStatus{
@@ -154,3 +155,6 @@ func TestWhatEndsWaiting(t *testing.T) {
 		})
 	}
 }
+
+// textOf is what a command wrote to a stream.
+func textOf(stream io.Writer) string { return stream.(*bytes.Buffer).String() }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/logs"
 	"github.com/kubectl-ai/kubectl-ai/plugin/observe"
@@ -21,9 +24,10 @@ import (
 // node is a cluster's logs: of every container what each of its connections
 // brings, in turn. A connection that is one too many is an error.
 type node struct {
-	mu    sync.Mutex
-	parts map[string][]io.Reader
-	since map[string][]time.Time // as it was asked
+	mu      sync.Mutex
+	refused []error // the first are not even opened
+	parts   map[string][]io.Reader
+	since   map[string][]time.Time // as it was asked
 }
 
 func (n *node) Open(_ context.Context, c logs.Container, since time.Time, _ bool) (io.ReadCloser, error) {
@@ -34,6 +38,11 @@ func (n *node) Open(_ context.Context, c logs.Container, since time.Time, _ bool
 		n.since = map[string][]time.Time{}
 	}
 	n.since[key] = append(n.since[key], since)
+	if len(n.refused) > 0 {
+		err := n.refused[0]
+		n.refused = n.refused[1:]
+		return nil, err
+	}
 	if len(n.parts[key]) == 0 {
 		return nil, fmt.Errorf("rank %s is not there", key)
 	}
@@ -107,6 +116,58 @@ func TestALogThatDiesInTheMiddleIsReadOn(t *testing.T) {
 			t.Error(d)
 		}
 	})
+}
+
+// refusals of a log, as the server and the node word them.
+var (
+	logs404   = apierrors.NewGenericServerResponse(http.StatusNotFound, "", schema.GroupResource{Resource: "pods/log"}, "train-0", "", 0, false)
+	logs400   = apierrors.NewBadRequest("container main in pod train-0 is not available")
+	logs500   = apierrors.NewInternalError(errors.New("dial tcp 172.18.0.3:10250: connect: connection refused"))
+	podGone   = apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "train-0")
+	forbidden = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "train-0", errors.New("no"))
+)
+
+func TestALogThatDoesNotOpenYetIsOpenedAgain(t *testing.T) {
+	for _, follow := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			n := &node{
+				refused: []error{logs404, logs400, logs500},
+				parts:   map[string][]io.Reader{"0/0": {strings.NewReader(say(1, "one"))}},
+			}
+			if !follow {
+				if got, _, err := past(t, logs.Reading{Open: n}, nil, rank(0)); got != "[rank 0] one\n" || err != nil {
+					t.Errorf("%q, %v", got, err)
+				}
+				return
+			}
+			var heard []string
+			f := &logs.Follower{Open: n, Heard: func(l logs.Line) { heard = append(heard, l.Text) }}
+			if err := f.Finish(t.Context(), []logs.Container{rank(0)}); err != nil || len(heard) != 1 {
+				t.Errorf("%q, %v", heard, err)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotOpenedAgain(t *testing.T) {
+	previous := rank(0)
+	previous.Previous = true
+	for _, c := range []struct {
+		name string
+		err  error
+		of   logs.Container
+		want error
+	}{
+		{"a pod that is gone", podGone, rank(0), podGone},
+		{"a log that may not be read", forbidden, rank(0), forbidden},
+		{"what was before a restart and is not kept", logs400, previous, nil},
+	} {
+		n := &node{refused: []error{c.err}}
+		_, _, err := past(t, logs.Reading{Open: n}, nil, c.of)
+		if !errors.Is(err, c.want) || len(n.since["0/0"]) != 1 {
+			t.Errorf("%s: %v after %d attempts", c.name, err, len(n.since["0/0"]))
+		}
+	}
 }
 
 func TestALogThatKeepsDyingIsTakenFromTheCopy(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubectl-ai/kubectl-ai/plugin/clientset"
@@ -44,7 +45,8 @@ const (
 )
 
 // read delivers what a container said after a time. A connection that breaks
-// is opened again from the last whole line. That the context ends is no error.
+// is opened again from the last whole line, and so is a log that does not open
+// for a moment. That the context ends is no error.
 func read(ctx context.Context, open Opener, c Container, since time.Time, follow bool, deliver func(Line)) error {
 	last, failed := since, 0
 	for {
@@ -78,7 +80,7 @@ func read(ctx context.Context, open Opener, c Container, since time.Time, follow
 	}
 }
 
-// brokenError says that a log ended before its end.
+// brokenError says that a log ended before its end, or before it began.
 type brokenError struct{ err error }
 
 func (e *brokenError) Error() string { return e.err.Error() }
@@ -88,7 +90,13 @@ func (e *brokenError) Unwrap() error { return e.err }
 func once(ctx context.Context, open Opener, c Container, since time.Time, follow bool, deliver func(time.Time, string)) error {
 	stream, err := open.Open(ctx, c, since, follow)
 	if err != nil {
-		return fmt.Errorf("read the log of %s: %w", c.Rank.Name(), err)
+		err = fmt.Errorf("read the log of %s: %w", c.Rank.Name(), err)
+		if c.Previous || gone(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+			return err
+		}
+		// A container that has just started is not known to its node's logs at
+		// once, and between the server and a node a request may fail.
+		return &brokenError{err}
 	}
 	defer func() { _ = stream.Close() }()
 	// The server's answer begins with the second of the last line. What comes
@@ -105,4 +113,11 @@ func once(ctx context.Context, open Opener, c Container, since time.Time, follow
 		return &brokenError{fmt.Errorf("read the log of %s: %w", c.Rank.Name(), err)}
 	}
 	return nil
+}
+
+// gone says whether the server does not know the pod any more. A node that
+// cannot find a log says the same of pods/log.
+func gone(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && apierrors.IsNotFound(err) && (status.ErrStatus.Details == nil || status.ErrStatus.Details.Kind != "pods/log")
 }
