@@ -69,6 +69,9 @@ func (f *Follower) Listen(ctx context.Context, containers []Container) {
 			defer f.mu.Unlock()
 			// A log that ends under a container that runs may have been cut off.
 			v.reading, v.whole, v.err = false, err == nil && c.Ended && ctx.Err() == nil, err
+			if gone(err) { // deleted after it was listed: it says nothing more
+				v.whole, v.err = true, nil
+			}
 		})
 	}
 }

@@ -306,6 +306,18 @@ func TestAFollowerHearsWhatWasCutAndNothingTwice(t *testing.T) {
 	})
 }
 
+func TestAPodThatIsDeletedBeforeItIsHeardIsNoError(t *testing.T) {
+	n := &node{refused: []error{podGone}}
+	f := &logs.Follower{Open: n, Heard: func(l logs.Line) { t.Errorf("heard %s", l.Text) }}
+	if err := f.Finish(t.Context(), []logs.Container{rank(0)}); err != nil {
+		t.Error(err)
+	}
+	f.Listen(t.Context(), []logs.Container{rank(0)}) // nothing is opened again
+	if err := f.Finish(t.Context(), nil); err != nil || len(n.since["0/0"]) != 1 {
+		t.Errorf("%v after %d attempts", err, len(n.since["0/0"]))
+	}
+}
+
 func TestLiveLinesAreOrderedWithinAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lines := make(chan logs.Line, 8)
