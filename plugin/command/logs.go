@@ -238,6 +238,11 @@ func (v *logsView) show(ctx context.Context) error {
 			if v.record, err = v.store.Peek(ctx, v.record); err != nil {
 				return err
 			}
+			if v.record.Done() { // one that began and ended in between has pods now
+				if containers, err = v.containers(ctx, v.record); err != nil {
+					return err
+				}
+			}
 		}
 		reading.Open, reading.Keep = logs.Pods{Client: v.client, Namespace: v.namespace}, v.keep
 	}

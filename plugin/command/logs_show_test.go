@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -61,6 +62,23 @@ func TestFollowingEndsWhereALogMayNotBeRead(t *testing.T) {
 		time.AfterFunc(time.Minute, func() { complete(t, client) })
 		if err := v.show(t.Context()); !apierrors.IsForbidden(err) {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestARunThatEndsWhileItIsLookedAtHasItsLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v, client := showing(t, &LogsOptions{})
+		says(client, "one", 0, nil)
+		complete(t, client)
+		listed := 0
+		client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			listed++
+			return listed == 1, &corev1.PodList{}, nil // its pod came after that
+		})
+		err := v.show(t.Context())
+		if out := textOf(v.f.Streams.Out); out != "[rank 0] one\n" || err != nil {
+			t.Errorf("%q, %v", out, err)
 		}
 	})
 }
