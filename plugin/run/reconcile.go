@@ -50,19 +50,40 @@ func (s *Store) Look(ctx context.Context, r *Record) (Live, error) {
 		return cmp.Or(RankOf(a)-RankOf(b), a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 	})
 	if live.Job != nil && !suspended(live.Job) && len(live.Pods) < r.Ranks {
-		live.Denied = s.denied(ctx, live.Job)
+		live.Denied = s.denied(ctx, live)
 	}
 	return live, nil
 }
 
 // denied returns the last event by which the Job's controller says that the
-// server refuses its pods. Events are extra: none is no error.
-func (s *Store) denied(ctx context.Context, job *batchv1.Job) string {
-	events, err := s.Client.CoreV1().Events(job.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedCreate,involvedObject.uid=" + string(job.UID)})
+// server refuses its pods. One from before the newest of its pods was made is
+// past: what stood in the way, such as a service account that was not there
+// yet, does no more. Events are extra: none is no error.
+func (s *Store) denied(ctx context.Context, live Live) string {
+	events, err := s.Client.CoreV1().Events(live.Job.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedCreate,involvedObject.uid=" + string(live.Job.UID)})
 	if err != nil || len(events.Items) == 0 {
 		return ""
 	}
-	return events.Items[len(events.Items)-1].Message
+	last := slices.MaxFunc(events.Items, func(a, b corev1.Event) int { return LastSeen(a).Compare(LastSeen(b)) })
+	for _, pod := range live.Pods {
+		if LastSeen(last).Before(pod.CreationTimestamp.Time) {
+			return ""
+		}
+	}
+	return last.Message
+}
+
+// LastSeen is when an event was last said, in the old form or the new one.
+func LastSeen(e corev1.Event) time.Time {
+	switch {
+	case e.Series != nil:
+		return e.Series.LastObservedTime.Time
+	case !e.LastTimestamp.IsZero():
+		return e.LastTimestamp.Time
+	case !e.EventTime.IsZero():
+		return e.EventTime.Time
+	}
+	return e.CreationTimestamp.Time
 }
 
 // Reconcile brings a record to what is there now, and reads on in the logs of

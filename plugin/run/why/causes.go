@@ -4,9 +4,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubectl-ai/kubectl-ai/plugin/run"
 )
 
 // What is seen in a cluster and what it means is said here and nowhere else: a
@@ -139,21 +140,8 @@ func eventsOf(all []corev1.Event, uid string) []corev1.Event {
 			out = append(out, e)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b corev1.Event) int { return lastSeen(a).Compare(lastSeen(b)) })
+	slices.SortStableFunc(out, func(a, b corev1.Event) int { return run.LastSeen(a).Compare(run.LastSeen(b)) })
 	return out
-}
-
-// lastSeen is when an event was last said, in the old form or the new one.
-func lastSeen(e corev1.Event) time.Time {
-	switch {
-	case e.Series != nil:
-		return e.Series.LastObservedTime.Time
-	case !e.LastTimestamp.IsZero():
-		return e.LastTimestamp.Time
-	case !e.EventTime.IsZero():
-		return e.EventTime.Time
-	}
-	return e.CreationTimestamp.Time
 }
 
 // Denial explains a server's refusal to make any object, not only a pod. It
