@@ -112,6 +112,11 @@ func (r *runSet) refresh(ctx context.Context, record run.Record) (run.Record, er
 		return r.export(ctx, fresh), nil
 	case errors.As(err, &none), isForbidden(err):
 		return r.store.Peek(ctx, record)
+	case ctx.Err() == nil: // how it stands is known though a log cannot be read
+		if stands, peekErr := r.store.Peek(ctx, record); peekErr == nil {
+			r.f.Streams.Talk("%v: run %s is shown without it", err, record.ID)
+			return stands, nil
+		}
 	}
 	return record, err
 }

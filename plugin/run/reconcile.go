@@ -243,8 +243,14 @@ func RankOf(pod *corev1.Pod) int {
 	return n
 }
 
+// lastWords is how long after its end a run's logs are asked for that do not
+// open: a run that is done is not read again. A node that is gone with its logs
+// keeps nobody for longer. Chosen.
+const lastWords = 2 * time.Minute
+
 // readLogs reads on where the record stands. A log that is not there yet, or
-// no more, is none.
+// no more, is none; one of a run that has ended, which may only not be had at
+// the moment, is an error.
 func (s *Store) readLogs(ctx context.Context, r *Record, pods []*corev1.Pod, metrics []project.Metric) error {
 	read := map[string]time.Time{}
 	for key, at := range r.Read {
@@ -276,6 +282,8 @@ func (s *Store) readLogs(ctx context.Context, r *Record, pods []*corev1.Pod, met
 			switch {
 			case ctx.Err() != nil:
 				return context.Cause(ctx)
+			case err != nil && r.Done() && time.Since(r.Finished) < lastWords && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsBadRequest(err):
+				return fmt.Errorf("read the log of %s: %w", rank.Name(), err)
 			case err != nil:
 				continue
 			}
