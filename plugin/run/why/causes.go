@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -72,6 +73,21 @@ var waitings = []sight{
 	{reasons: []string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, words: []string{"secret"}, kind: KindReference, next: "kubectl get secrets -n NS; name one of them, or make it: kubectl create secret generic"},
 	{reasons: []string{"FailedMount", "FailedAttachVolume", "FailedMapVolume"}, kind: KindVolume, next: describe},
 	{reasons: []string{"FailedCreatePodSandBox"}, kind: KindContainer, next: describe},
+}
+
+// catchingUp are a kubelet's words of what it does not have yet: it begins to
+// watch ConfigMaps and Secrets with the first pod that wants them, and the
+// server puts its certificate into a namespace a moment after that was made.
+var catchingUp = []string{"failed to sync configmap cache", "failed to sync secret cache", `configmap "kube-root-ca.crt" not found`}
+
+// settling is from when on they no longer pass of themselves. Chosen.
+const settling = time.Minute
+
+// passing says whether an event of a pod that does not come up tells of
+// nothing that stands in its way.
+func passing(e corev1.Event, pod *corev1.Pod) bool {
+	return run.LastSeen(e).Sub(pod.CreationTimestamp.Time) < settling &&
+		slices.ContainsFunc(catchingUp, func(w string) bool { return strings.Contains(e.Message, w) })
 }
 
 // unplaced are the scheduler's words that node arithmetic does not have.

@@ -83,6 +83,14 @@ func TestEventsExplainWhatNoStatusSays(t *testing.T) {
 		says   string
 	}{
 		{"a volume", corev1.PodPending, corev1.ContainerStatus{}, nil, []corev1.Event{said("FailedMount", `MountVolume.SetUp failed for volume "v" : configmap "files" not found`, 1)}, KindReference, "files"},
+		{"a volume whose ConfigMap is not known yet", corev1.PodPending, corev1.ContainerStatus{}, nil, []corev1.Event{
+			said("FailedMount", `MountVolume.SetUp failed for volume "v" : failed to sync configmap cache: timed out waiting for the condition`, 2),
+			said("FailedMount", `MountVolume.SetUp failed for volume "kube-api-access" : configmap "kube-root-ca.crt" not found`, 3),
+		}, KindNothing, ""},
+		{"one that is not known for long", corev1.PodPending, corev1.ContainerStatus{}, nil, []corev1.Event{said("FailedMount", `configmap "kube-root-ca.crt" not found`, 70)}, KindReference, "kube-root-ca.crt"},
+		{"a volume that did not mount at first", corev1.PodPending, corev1.ContainerStatus{}, func(p *corev1.Pod) {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReadyToStartContainers, Status: corev1.ConditionTrue}}
+		}, []corev1.Event{said("FailedCreatePodSandBox", "network is not ready", 1), said("FailedMount", `secret "s" not found`, 2)}, KindNothing, ""},
 		{"never ready", corev1.PodRunning, running, nil, []corev1.Event{said("Unhealthy", "Readiness probe failed: no", 1)}, KindProbe, "is not ready: Readiness"},
 		{"killed by a probe", corev1.PodFailed, ended(137), nil, []corev1.Event{said("Unhealthy", "Liveness probe failed: late", 1), said("Killing", "Stopping container main", 2)}, KindProbe, "the kubelet killed it: Liveness probe failed: late"},
 		{"killed, and a probe that did not do it", corev1.PodFailed, ended(137), nil, []corev1.Event{said("Unhealthy", "Readiness probe failed", 1), said("Killing", "Stopping container main", 2)}, KindKilled, "exit 137"},

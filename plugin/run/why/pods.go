@@ -100,9 +100,9 @@ func (e *Explanation) pod(pod *corev1.Pod, seen admit.Seen, events []corev1.Even
 		}
 	}
 	said := eventsOf(events, string(pod.UID))
-	if pod.Status.Phase == corev1.PodPending {
+	if pod.Status.Phase == corev1.PodPending && !prepared(pod) {
 		for _, event := range slices.Backward(said) {
-			if row, ok := find(waitings, event.Reason, event.Message); ok {
+			if row, ok := find(waitings, event.Reason, event.Message); ok && !passing(event, pod) {
 				e.add(row.kind, fill(row.next, pod, "", ""), "pod %s: %s: %s", pod.Name, event.Reason, short(event.Message))
 				return
 			}
@@ -119,6 +119,14 @@ func (e *Explanation) pod(pod *corev1.Pod, seen admit.Seen, events []corev1.Even
 			}
 		}
 	}
+}
+
+// prepared says whether a pod's volumes are mounted and its network is there
+// (KEP-3085). What was said of them before is past, though it stays for an hour.
+func prepared(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReadyToStartContainers && c.Status == corev1.ConditionTrue
+	})
 }
 
 // disrupted explains a pod that was ended from outside.
