@@ -167,12 +167,27 @@ func TestAGangThatIsNotWhole(t *testing.T) {
 	}
 	record := run.Record{ID: "me", Namespace: "ns", Job: "train-me", Phase: apply.Running, Ranks: 3}
 	live := run.Live{Job: job(3, nil), Pods: []*corev1.Pod{rank("a", "0", corev1.PodRunning), rank("b", "1", corev1.PodSucceeded)}}
-	e := Run(record, live, admit.Seen{}, nil)
+	started := metav1.Unix(1, 0)
+	live.Job.Status.StartTime = &started
+	seen := admit.Seen{Now: started.Add(gathering)}
+	e := Run(record, live, seen, nil)
 	if first := e.Causes[0]; first.Kind != KindGang || !strings.HasPrefix(first.Message, "1 of 3 ranks run") || !strings.HasSuffix(first.Message, "rank 1 has ended well, rank 2 has no pod") {
 		t.Errorf("%+v", e.Causes)
 	}
 	live.Pods = append(live.Pods[:1], rank("c", "1", corev1.PodRunning), rank("d", "2", corev1.PodRunning))
-	if e := Run(record, live, admit.Seen{}, nil); e.Causes[0].Kind != KindNothing {
+	if e := Run(record, live, seen, nil); e.Causes[0].Kind != KindNothing {
 		t.Errorf("a whole gang: %+v", e.Causes)
+	}
+	// Ranks on their way are not missing until they are late; one that ended is.
+	live.Pods = []*corev1.Pod{rank("a", "0", corev1.PodRunning), rank("b", "1", corev1.PodPending)}
+	if e := Run(record, live, admit.Seen{Now: started.Add(gathering - time.Second)}, nil); e.Causes[0].Kind != KindNothing {
+		t.Errorf("a gang that gathers: %+v", e.Causes)
+	}
+	if e := Run(record, live, seen, nil); !strings.HasSuffix(e.Causes[0].Message, ": rank 1 is Pending, rank 2 has no pod") {
+		t.Errorf("a gang that does not gather: %+v", e.Causes)
+	}
+	live.Pods[1].Status.Phase = corev1.PodSucceeded
+	if e := Run(record, live, admit.Seen{Now: started.Add(time.Second)}, nil); !strings.HasSuffix(e.Causes[0].Message, ": rank 1 has ended well") {
+		t.Errorf("a gang that one has left: %+v", e.Causes)
 	}
 }

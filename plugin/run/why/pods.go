@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,7 +26,7 @@ func (e *Explanation) pods(r run.Record, live run.Live, seen admit.Seen, events 
 			break // of a gang one explains all
 		}
 	}
-	e.gang(r, live)
+	e.gang(r, live, seen.Now)
 	if len(e.Causes) == 0 {
 		e.add(KindNothing, "", "nothing stands in its way")
 	}
@@ -154,8 +155,14 @@ func (e *Explanation) unplaced(pod *corev1.Pod, seen admit.Seen, trouble string)
 	}
 }
 
-// gang says which ranks are missing while others run: those wait for them.
-func (e *Explanation) gang(r run.Record, live run.Live) {
+// gathering is how long the ranks of a gang may take to come one after the
+// other: a second image pull, a slower node. Chosen.
+const gathering = 30 * time.Second
+
+// gang says which ranks are missing while others run: those wait for them. One
+// that is only on its way is not missing.
+func (e *Explanation) gang(r run.Record, live run.Live, now time.Time) {
+	late := func(since time.Time) bool { return now.Sub(since) >= gathering }
 	running, here := 0, map[int]*corev1.Pod{}
 	for _, pod := range live.Pods {
 		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
@@ -170,9 +177,13 @@ func (e *Explanation) gang(r run.Record, live run.Live) {
 	for rank := 0; rank < r.Ranks && len(missing) < 3; rank++ {
 		switch pod := here[rank]; {
 		case pod == nil:
+			if t := live.Job.Status.StartTime; t == nil || !late(t.Time) {
+				continue
+			}
 			missing = append(missing, fmt.Sprintf("rank %d has no pod", rank))
 		case pod.Status.Phase == corev1.PodSucceeded:
 			missing = append(missing, fmt.Sprintf("rank %d has ended well", rank))
+		case pod.Status.Phase == corev1.PodPending && observe.Trouble(pod) == "" && !late(pod.CreationTimestamp.Time): // on its way
 		case pod.Status.Phase != corev1.PodRunning:
 			missing = append(missing, fmt.Sprintf("rank %d is %s", rank, pod.Status.Phase))
 		}
