@@ -156,5 +156,20 @@ func TestWhatEndsWaiting(t *testing.T) {
 	}
 }
 
+func TestOneLogLosesNoList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, client, said := runHere(t)
+		says(client, "one", 1<<30, errors.New("no route to host"))
+		complete(t, client)
+		records, err := r.all(t.Context())
+		if err != nil || len(records) != 1 || records[0].Phase != apply.Complete || !strings.Contains(said.String(), "run k7x2mq is shown without it") {
+			t.Errorf("%+v, %v\n%s", records, err, said)
+		}
+		if kept, err := r.store.Get(t.Context(), "k7x2mq"); err != nil || kept.Done() {
+			t.Errorf("recorded as %s, %v", kept.Phase, err)
+		}
+	})
+}
+
 // textOf is what a command wrote to a stream.
 func textOf(stream io.Writer) string { return stream.(*bytes.Buffer).String() }
