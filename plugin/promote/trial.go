@@ -106,7 +106,8 @@ func (t *trial) before() []*unstructured.Unstructured {
 // not work.
 func (t *trial) giveUp(ctx context.Context, cause error) error {
 	cause = causeOf(ctx, cause)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordPatience)
+	// A gateway that does not say what it goes by takes routePatience of it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), routePatience+recordPatience)
 	defer cancel()
 	err := t.lock.Renew(ctx)
 	if err == nil {
