@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -54,9 +53,9 @@ func (t *target) makeNamespace(ctx context.Context) error {
 	return nil
 }
 
-// namespaceEnd bounds how long a namespace may take to go; a pod has half of
+// namespaceEnd bounds how long a namespace may take to go; a pod has 30 s of
 // that unless it asks for more.
-const namespaceEnd = time.Minute
+const namespaceEnd = 40 * time.Second
 
 // awaitEnd waits until a namespace that is being deleted is gone, and says
 // whether there is none now. One that is hidden from this user counts as there.
@@ -99,10 +98,10 @@ func (t *target) awaitEnd(ctx context.Context, progress *term.Progress) (gone bo
 
 // remains says what keeps a namespace from going, as its controller does.
 func remains(ns *corev1.Namespace) error {
-	err := fmt.Errorf("namespace %s is being deleted, and still there after %v", ns.Name, namespaceEnd)
+	err := &explain.TerminatingError{Namespace: ns.Name, After: namespaceEnd}
 	for _, c := range ns.Status.Conditions {
 		if c.Status == corev1.ConditionTrue && c.Message != "" {
-			err = errors.Join(err, errors.New(c.Message))
+			err.Remains = append(err.Remains, c.Message)
 		}
 	}
 	return err

@@ -3,6 +3,8 @@ package explain
 import (
 	"fmt"
 	"net"
+	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -78,6 +80,18 @@ type NoNamespaceError struct{ Namespace, Context string }
 
 func (e *NoNamespaceError) Error() string {
 	return fmt.Sprintf("there is no namespace %s in %s, which is no sandbox: none is made there", e.Namespace, e.Context)
+}
+
+// TerminatingError says that a namespace is being deleted and does not go.
+// Remains is what its controller says keeps it.
+type TerminatingError struct {
+	Namespace string
+	After     time.Duration
+	Remains   []string
+}
+
+func (e *TerminatingError) Error() string {
+	return strings.Join(append([]string{fmt.Sprintf("namespace %s is being terminated, and still there after %v", e.Namespace, e.After)}, e.Remains...), "\n")
 }
 
 // DiffersError says that a comparison found a difference.

@@ -25,8 +25,10 @@ names it.`,
 	},
 	{
 		ID: "APPLY-010", Exit: ExitPrecondition,
-		Match: func(err error) bool { return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) },
-		Next:  Text("wait until it is gone, or see what holds it: kubectl get namespace NAMESPACE -o jsonpath={.status.conditions}; or name another one with -n"),
+		Match: func(err error) bool {
+			return As[*TerminatingError]()(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause)
+		},
+		Next: Text("wait until it is gone, or see what holds it: kubectl get namespace NAMESPACE -o jsonpath={.status.conditions}; or name another one with -n"),
 		Long: `The namespace was deleted and is not gone yet, so that nothing new can be made there. Mostly
 an object in it has a finalizer whose controller does not run any more; the conditions
 of the namespace name it.`,
