@@ -88,7 +88,7 @@ func (l *listener) follow(ctx context.Context, ns string, r spokenRank, say func
 		if err != nil {
 			say(report{pod: ns + "/" + r.Name(), rank: r.Index, err: err})
 		}
-		if !rest(ctx) {
+		if !rest(ctx, pause) {
 			return nil
 		}
 	}
@@ -102,9 +102,9 @@ const (
 	opens = 5
 )
 
-// rest waits for the pause. It returns false when ctx has ended.
-func rest(ctx context.Context) bool {
-	timer := time.NewTimer(pause)
+// rest waits for so long. It returns false when ctx has ended.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -128,7 +128,7 @@ func (l *listener) reread(ctx context.Context, m *measurement) error {
 		if err == nil {
 			break
 		}
-		if left--; refused(err) || left == 0 || !rest(ctx) {
+		if left--; refused(err) || left == 0 || !rest(ctx, pause) {
 			return err
 		}
 	}

@@ -214,18 +214,10 @@ func (t *trial) divide(ctx context.Context, route *unstructured.Unstructured) er
 	if limited.Err() == nil { // it cannot be watched, and has to be believed
 		t.Reporter.Note("whether the gateway goes by HTTPRoute/%s is not to be known: %v", route.GetName(), err)
 	}
-	return breathe(ctx, proxyPatience)
-}
-
-func breathe(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
+	if !rest(ctx, proxyPatience) {
 		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
 	}
+	return nil
 }
 
 // end gives the traffic to the pods that the route among the objects says, and
