@@ -20,9 +20,11 @@ typing mistake never turns a setting off in silence. The fields are:
   metrics: [{name, goal: maximize|minimize, threshold, dataset: {name, seed}}]
   data: {schema: {columns: [{name, type: number|integer|string|boolean|array, length, min, max, required}]},
     labels: [LABELS], split: {heldOut, seed}}
-  environments: {NAME: {overlay, context, clusterUID, namespace, codeFormat, registry, gates,
-    clusters: [{name, context, uid}], waves: [{clusters, parallelism, soak, gates}], onFailure: rollback|stop}}
-  gates: [{metric, from} or {validation: {from}} or {command, timeout} or {approval: NUMBER or [NAMES]}]
+  environments: {NAME: {overlay, context, clusterUID, namespace, inSandbox, codeFormat, registry, gates,
+    clusters: [{name, context, uid}], waves: [{clusters, parallelism, soak, gates}], onFailure: rollback|stop,
+    canary: {route, steps: [{weight, soak, gates}]}}}
+  gates: [{metric, from} or {validation: {from}} or {command, timeout} or {signature: {keys}}
+    or {approval: NUMBER or [NAMES]}]
   reload: {stopSignal, gracePeriod, preload, policies: [{paths, action, signal}], checkpoint: {path, signal, timeout}}
   agent: {image}`,
 	},
