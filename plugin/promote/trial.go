@@ -226,7 +226,7 @@ func (t *trial) end(ctx context.Context, objects []*unstructured.Unstructured) e
 	if !t.there {
 		return nil
 	}
-	t.Reporter.Start("Remove " + t.Ref().Short())
+	t.Reporter.Start(fmt.Sprintf("Give the traffic to %s, remove %s", t.Stable.Short(), t.Ref().Short()))
 	err := t.restore(ctx, objects)
 	if err == nil {
 		err = t.remove(ctx)
